@@ -1,0 +1,82 @@
+"""A worker process: the application built once, then RQ's loop over one queue.
+
+An idle worker looks into the database by itself, so that work is found although no bell rang.
+The jobs are imported here, before any fork: a horse that imports them anew needs ten times longer.
+"""
+
+import os
+import signal
+from typing import Any
+
+import structlog
+from flask import Flask
+from rq import Queue, Worker
+from rq.executions import Execution
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from jobs import engine, message_delivery  # noqa: F401
+from jobs.schedule import ring_due
+from portal.app import create_app
+from portal.config import Config
+from portal.db import forget_connections
+from portal.extensions import db
+from portal.processes import die_with_parent
+from portal.queue import open_queue, open_redis
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class PortalWorker(Worker):
+    """RQ's worker whose horses die with it, share no connection with it, and know the application."""
+
+    portal_app: Flask
+    idle_seconds: float = 5.0
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Wait for a bell; look into the database whenever none has rung for a while."""
+        while True:
+            idle = max_idle_time or max(1, round(self.idle_seconds))
+            found = super().dequeue_job_and_maintain_ttl(timeout, idle)
+            if found is not None or max_idle_time is not None or self._stop_requested:
+                return found
+            self._look_for_work()
+
+    def _look_for_work(self) -> None:
+        try:
+            with self.portal_app.app_context():
+                ring_due()
+        except Exception as error:  # noqa: BLE001 - an idle look must not end the worker
+            log.warning("worker.look_failed", error=repr(error))
+
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        """Run a job in the forked child."""
+        die_with_parent(os.getppid(), signal.SIGKILL)
+        with self.portal_app.app_context():
+            forget_connections(db.engine)
+        super().main_work_horse(job, queue)
+
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
+        """Run a job inside the application."""
+        with self.portal_app.app_context():
+            return super().perform_job(job, queue, execution)
+
+
+def make_worker(app: Flask, config: Config, **settings: Any) -> PortalWorker:
+    """Build a worker of the one queue; inside an application context."""
+    worker = PortalWorker(
+        [open_queue()], connection=open_redis(), serializer=JSONSerializer, **settings
+    )
+    worker.portal_app = app
+    worker.idle_seconds = config.tick_seconds
+    return worker
+
+
+def run_worker(config: Config) -> None:
+    """Work until told to stop."""
+    app = create_app(config)
+    with app.app_context():
+        worker = make_worker(app, config)
+        worker.work(with_scheduler=False, logging_level=config.log_level.upper())

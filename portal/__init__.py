@@ -1,0 +1,1 @@
+"""The billing portal. Importing this package, or `portal.domain`, imports no Flask."""

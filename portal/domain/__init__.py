@@ -1,0 +1,1 @@
+"""Values and decisions of billing that need neither database nor clock; standard library only."""

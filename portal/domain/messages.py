@@ -1,0 +1,30 @@
+"""The life of a message and the kinds of message that leave and arrive."""
+
+from portal.domain.states import Moves, State
+
+
+class MessageState(State):
+    READY = "ready", "Waiting"
+    DONE = "done", "Done"
+    PARKED = "parked", "Parked"
+    WILL_NOT_SEND = "will_not_send", "Will not be sent"
+
+
+class MessageKind(State):
+    """What a message asks the gateway for."""
+
+    CHARGE = "gateway.charge", "Collect a payment"
+    QUERY = "gateway.query", "Ask for an outcome"
+    CLOSE_DAY = "gateway.close_day", "Close a business day"
+    LIST_EVENTS = "gateway.list_events", "Catch up on events"
+
+
+MESSAGE_MOVES = Moves(
+    {
+        (MessageState.READY, "finish"): MessageState.DONE,
+        (MessageState.READY, "park"): MessageState.PARKED,
+        (MessageState.READY, "withdraw"): MessageState.WILL_NOT_SEND,
+        (MessageState.PARKED, "release"): MessageState.READY,
+        (MessageState.PARKED, "withdraw"): MessageState.WILL_NOT_SEND,
+    }
+)

@@ -1,0 +1,44 @@
+"""Who owes, and the life of the permission to collect from them."""
+
+import unicodedata
+
+from portal.domain.states import Moves, State
+
+
+class PayerKind(State):
+    PERSON = "person", "Person"
+    COMPANY = "company", "Company"
+    PUBLIC_BODY = "public_body", "Public body"
+
+
+class MandateState(State):
+    DRAFT = "draft", "Draft"
+    REQUESTED = "requested", "Requested"
+    ACTIVE = "active", "Active"
+    SUSPENDED = "suspended", "Suspended"
+    CANCELLED = "cancelled", "Cancelled"
+    EXPIRED = "expired", "Expired"
+
+
+MANDATE_MOVES = Moves(
+    {
+        (MandateState.DRAFT, "request"): MandateState.REQUESTED,
+        (MandateState.DRAFT, "activate"): MandateState.ACTIVE,
+        (MandateState.REQUESTED, "activate"): MandateState.ACTIVE,
+        (MandateState.REQUESTED, "cancel"): MandateState.CANCELLED,
+        (MandateState.ACTIVE, "suspend"): MandateState.SUSPENDED,
+        (MandateState.SUSPENDED, "activate"): MandateState.ACTIVE,
+        (MandateState.ACTIVE, "cancel"): MandateState.CANCELLED,
+        (MandateState.SUSPENDED, "cancel"): MandateState.CANCELLED,
+        (MandateState.ACTIVE, "expire"): MandateState.EXPIRED,
+    }
+)
+
+
+def name_sort_key(name: str) -> str:
+    """Make the key by which a name is sorted: no accents, no case, single blanks.
+
+    Shape: stored beside the name, since the database may know no language's collation.
+    """
+    plain = unicodedata.normalize("NFKD", name.casefold())
+    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())

@@ -1,0 +1,51 @@
+"""The lives of a gateway's payout and of our settlement of it."""
+
+from portal.domain.states import Moves, State
+
+
+class PayoutState(State):
+    PENDING = "pending", "Pending"
+    IN_TRANSIT = "in_transit", "In transit"
+    PAID = "paid", "Paid"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    RETURNED = "returned", "Returned"
+
+
+class SettlementState(State):
+    OPEN = "open", "Open"
+    MATCHING = "matching", "Matching"
+    BALANCED = "balanced", "Balanced, bank line awaited"
+    CLOSED = "closed", "Closed"
+    CLOSED_WITH_EXCEPTIONS = "closed_with_exceptions", "Closed with exceptions"
+
+
+class PayoutItemKind(State):
+    PAYMENT = "payment", "Payment"
+    REFUND = "refund", "Refund"
+    RETURN = "return", "Return"
+    CHARGEBACK = "chargeback", "Chargeback"
+    FEE = "fee", "Fee"
+    ADJUSTMENT = "adjustment", "Adjustment"
+    RESERVE = "reserve", "Reserve"
+
+
+class MatchState(State):
+    UNMATCHED = "unmatched", "Unmatched"
+    SUGGESTED = "suggested", "Suggested"
+    MATCHED = "matched", "Matched"
+    PARTIALLY_MATCHED = "partially_matched", "Partly matched"
+    CONFLICTING = "conflicting", "Conflicting"
+    EXCLUDED = "excluded", "Excluded"
+
+
+SETTLEMENT_MOVES = Moves(
+    {
+        (SettlementState.OPEN, "match"): SettlementState.MATCHING,
+        (SettlementState.OPEN, "balance"): SettlementState.BALANCED,
+        (SettlementState.MATCHING, "balance"): SettlementState.BALANCED,
+        (SettlementState.BALANCED, "close"): SettlementState.CLOSED,
+        (SettlementState.MATCHING, "close_with_exceptions"): SettlementState.CLOSED_WITH_EXCEPTIONS,
+        (SettlementState.BALANCED, "close_with_exceptions"): SettlementState.CLOSED_WITH_EXCEPTIONS,
+    }
+)

@@ -1,0 +1,5 @@
+"""The database extension, unbound: `portal.app` binds it to an application."""
+
+from flask_sqlalchemy import SQLAlchemy
+
+db = SQLAlchemy()

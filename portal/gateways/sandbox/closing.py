@@ -1,0 +1,189 @@
+"""The end of a business date at the sandbox: returns that fall due, payouts and their items."""
+
+import sqlite3
+from typing import Any
+
+from portal.gateways.sandbox.record import (
+    RETURN_FEE_MINOR,
+    charge_payload,
+    plan_delivery,
+    write_event,
+)
+
+# Items are the charges themselves; the keys of returns lie behind those of all payments.
+RETURN_KEY_OFFSET = 1 << 52
+
+
+def close_day(
+    connection: sqlite3.Connection,
+    account_code: str,
+    business_date: str,
+    *,
+    late_seconds: float,
+    is_pushed: bool,
+    now: float,
+) -> list[sqlite3.Row]:
+    """Close a business date once and return its payouts; closing again returns the same."""
+    closed = connection.execute(
+        "INSERT OR IGNORE INTO closings(account_code, business_date, at) VALUES (?, ?, ?)",
+        (account_code, business_date, now),
+    )
+    if closed.rowcount == 1:
+        for row in _list_due_returns(connection, account_code, business_date):
+            connection.execute("UPDATE charges SET state = 'returned' WHERE id = ?", (row["id"],))
+            payload = charge_payload(row, "returned") | {"returned_on": business_date}
+            seq = write_event(connection, account_code, "charge.returned", payload, now)
+            if is_pushed:
+                plan_delivery(connection, row, seq, late_seconds=late_seconds, now=now)
+        for currency in _list_unpaid_currencies(connection, account_code, business_date):
+            _pay_out(
+                connection, account_code, business_date, currency, is_pushed=is_pushed, now=now
+            )
+    return list_payouts(connection, account_code, business_date)
+
+
+def list_payouts(
+    connection: sqlite3.Connection, account_code: str, business_date: str | None
+) -> list[sqlite3.Row]:
+    """List the payouts of an account, of one business date or of all."""
+    return connection.execute(
+        "SELECT * FROM payouts WHERE account_code = ?"
+        " AND business_date = coalesce(?, business_date) ORDER BY business_date, currency",
+        (account_code, business_date),
+    ).fetchall()
+
+
+def list_items(
+    connection: sqlite3.Connection, account_code: str, payout_ref: str, after: int, limit: int
+) -> list[dict[str, Any]] | None:
+    """List the items of a payout behind a key, payments first; None for no such payout."""
+    payout = connection.execute(
+        "SELECT id FROM payouts WHERE account_code = ? AND gateway_ref = ?",
+        (account_code, payout_ref),
+    ).fetchone()
+    if payout is None:
+        return None
+    rows = connection.execute(
+        "SELECT id AS place, 'payment' AS kind, gateway_ref, merchant_ref,"
+        " amount_minor AS gross_minor, fee_minor FROM charges WHERE payout_id = :payout"
+        " AND id > :after UNION ALL"
+        " SELECT id + :offset, 'return', gateway_ref, merchant_ref, -amount_minor, :return_fee"
+        " FROM charges WHERE return_payout_id = :payout AND id + :offset > :after"
+        " ORDER BY place LIMIT :limit",
+        {
+            "payout": payout["id"],
+            "after": after,
+            "offset": RETURN_KEY_OFFSET,
+            "return_fee": RETURN_FEE_MINOR,
+            "limit": limit,
+        },
+    ).fetchall()
+    return [dict(row) | {"net_minor": row["gross_minor"] - row["fee_minor"]} for row in rows]
+
+
+def _list_due_returns(
+    connection: sqlite3.Connection, account_code: str, business_date: str
+) -> list[sqlite3.Row]:
+    return connection.execute(
+        "SELECT * FROM charges c WHERE account_code = :account AND state = 'succeeded'"
+        " AND return_after IS NOT NULL AND return_after <= (SELECT count(*) FROM closings k"
+        " WHERE k.account_code = :account AND k.business_date > c.business_date"
+        " AND k.business_date <= :day) ORDER BY id",
+        {"account": account_code, "day": business_date},
+    ).fetchall()
+
+
+def _list_unpaid_currencies(
+    connection: sqlite3.Connection, account_code: str, business_date: str
+) -> list[str]:
+    rows = connection.execute(
+        "SELECT currency FROM charges WHERE account_code = ? AND business_date <= ?"
+        " AND payout_id IS NULL AND state IN ('succeeded', 'returned')"
+        " UNION SELECT currency FROM charges WHERE account_code = ? AND state = 'returned'"
+        " AND return_payout_id IS NULL ORDER BY currency",
+        (account_code, business_date, account_code),
+    )
+    return [row["currency"] for row in rows]
+
+
+def _pay_out(
+    connection: sqlite3.Connection,
+    account_code: str,
+    business_date: str,
+    currency: str,
+    *,
+    is_pushed: bool,
+    now: float,
+) -> None:
+    payout_id = _next_payout_id(connection)
+    _claim(connection, payout_id, account_code, business_date, currency)
+    gross, fee = _sums(connection, payout_id)
+    if gross - fee <= 0:
+        # Nothing is transferred: the balance is carried to the next closing.
+        _release(connection, payout_id)
+        return
+    gateway_ref = f"PO-{account_code}-{business_date.replace('-', '')}-{currency}"
+    connection.execute(
+        "INSERT INTO payouts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (payout_id, account_code, gateway_ref, business_date, currency, gross, fee, gross - fee),
+    )
+    payload = {
+        "gateway_ref": gateway_ref,
+        "business_date": business_date,
+        "amount_minor": gross - fee,
+        "currency": currency,
+        "gross_minor": gross,
+        "fee_minor": fee,
+        "reason_code": None,
+    }
+    seq = write_event(connection, account_code, "payout.paid", payload, now)
+    if is_pushed:
+        connection.execute("INSERT INTO deliveries(event_seq, due_at) VALUES (?, ?)", (seq, now))
+
+
+def _next_payout_id(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT coalesce(max(id), 0) + 1 AS id FROM payouts").fetchone()
+    return int(row["id"])
+
+
+def _claim(
+    connection: sqlite3.Connection,
+    payout_id: int,
+    account_code: str,
+    business_date: str,
+    currency: str,
+) -> None:
+    connection.execute(
+        "UPDATE charges SET payout_id = ? WHERE account_code = ? AND business_date <= ?"
+        " AND currency = ? AND payout_id IS NULL AND state IN ('succeeded', 'returned')"
+        " AND state <> 'declined'",
+        (payout_id, account_code, business_date, currency),
+    )
+    # A return is set off only once its payment was paid out, here or earlier.
+    connection.execute(
+        "UPDATE charges SET return_payout_id = ? WHERE account_code = ? AND currency = ?"
+        " AND state = 'returned' AND return_payout_id IS NULL AND payout_id IS NOT NULL",
+        (payout_id, account_code, currency),
+    )
+
+
+def _release(connection: sqlite3.Connection, payout_id: int) -> None:
+    connection.execute("UPDATE charges SET payout_id = NULL WHERE payout_id = ?", (payout_id,))
+    connection.execute(
+        "UPDATE charges SET return_payout_id = NULL WHERE return_payout_id = ?", (payout_id,)
+    )
+
+
+def _sums(connection: sqlite3.Connection, payout_id: int) -> tuple[int, int]:
+    paid = connection.execute(
+        "SELECT coalesce(sum(amount_minor), 0) AS gross, coalesce(sum(fee_minor), 0) AS fee"
+        " FROM charges WHERE payout_id = ?",
+        (payout_id,),
+    ).fetchone()
+    returned = connection.execute(
+        "SELECT coalesce(sum(amount_minor), 0) AS gross, count(*) AS items"
+        " FROM charges WHERE return_payout_id = ?",
+        (payout_id,),
+    ).fetchone()
+    gross = paid["gross"] - returned["gross"]
+    return gross, paid["fee"] + returned["items"] * RETURN_FEE_MINOR

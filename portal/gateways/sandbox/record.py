@@ -1,0 +1,281 @@
+"""The gateway's own record: charges, events and requests as it saw them, and the judge's report.
+
+Closing a day and its payouts live in `closing.py`. Each function works in its caller's transaction.
+"""
+
+import hashlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from portal.domain.money import Rounding, apply_rate
+from portal.gateways.sandbox.profile import BEFORE_FAULTS, Fault, Outcome
+
+CHARGE_FEE_MINOR = 20
+CHARGE_FEE_RATE_BPS = 20
+RETURN_FEE_MINOR = 350
+SETTLE_ROWS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCharge:
+    """A charge as it was asked for, checked and with its decided outcome."""
+
+    account_code: str
+    merchant_ref: str
+    idempotency_key: str
+    request_hash: bytes
+    payment_ref: str
+    invoice_ref: str
+    invoice_total_minor: int | None
+    amount_minor: int
+    currency: str
+    business_date: str
+    delay_seconds: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """How the record took a charge; `refused` is an error code and then nothing was recorded."""
+
+    gateway_ref: str
+    fault: Fault | None = None
+    refused: str | None = None
+    replayed: bool = False
+
+
+def record_request(
+    connection: sqlite3.Connection,
+    *,
+    account_code: str,
+    method: str,
+    path: str,
+    status: int,
+    now: float,
+    merchant_ref: str = "",
+) -> None:
+    """Note a request and the status it is going to be answered with."""
+    connection.execute(
+        "INSERT INTO requests(at, account_code, method, path, merchant_ref, status)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (now, account_code, method, path, merchant_ref, status),
+    )
+
+
+def count_fault(
+    connection: sqlite3.Connection, kind: Fault, account_code: str, merchant_ref: str, now: float
+) -> bool:
+    """Count an injected fault; false when this reference has met that kind before."""
+    counted = connection.execute(
+        "INSERT OR IGNORE INTO injected(kind, account_code, merchant_ref, at) VALUES (?, ?, ?, ?)",
+        (kind.value, account_code, merchant_ref, now),
+    )
+    return counted.rowcount == 1
+
+
+def accept_charge(connection: sqlite3.Connection, asked: AskedCharge, now: float) -> Accepted:
+    """Record a charge once: same key and body replays, another use of its names is refused."""
+    gateway_ref = gateway_ref_of(asked.account_code, asked.merchant_ref)
+    earlier = _find_earlier(connection, asked)
+    if earlier is not None:
+        if earlier["idempotency_key"] != asked.idempotency_key:
+            return Accepted(gateway_ref, refused="merchant_ref_used")
+        if earlier["request_hash"] != asked.request_hash:
+            return Accepted(gateway_ref, refused="idempotency_key_reused")
+        return Accepted(gateway_ref, replayed=True)
+    fault = asked.outcome.charge_fault
+    if fault is not None:
+        is_first = count_fault(connection, fault, asked.account_code, asked.merchant_ref, now)
+        if fault in BEFORE_FAULTS and is_first:
+            return Accepted(gateway_ref, fault=fault)
+        if fault in BEFORE_FAULTS:
+            fault = None
+    _insert_charge(connection, asked, gateway_ref, now)
+    return Accepted(gateway_ref, fault=fault)
+
+
+def settle_due(
+    connection: sqlite3.Connection, *, late_seconds: float, is_pushed: bool, now: float
+) -> int:
+    """Give their results to charges whose delay is over, and write the events of that."""
+    due = connection.execute(
+        "SELECT * FROM charges WHERE state = 'pending' AND result_at <= ?"
+        " ORDER BY result_at, id LIMIT ?",
+        (now, SETTLE_ROWS_MAX),
+    ).fetchall()
+    for row in due:
+        state = "declined" if row["declined_code"] else "succeeded"
+        connection.execute("UPDATE charges SET state = ? WHERE id = ?", (state, row["id"]))
+        payload = charge_payload(row, state)
+        seq = write_event(connection, row["account_code"], f"charge.{state}", payload, now)
+        if is_pushed:
+            plan_delivery(connection, row, seq, late_seconds=late_seconds, now=now)
+    return len(due)
+
+
+def write_event(
+    connection: sqlite3.Connection,
+    account_code: str,
+    kind: str,
+    payload: dict[str, Any],
+    now: float,
+) -> int:
+    """Write an event under an id that the same occurrence would get again."""
+    name = f"{account_code}\x00{kind}\x00{payload['gateway_ref']}"
+    event_id = "evt_" + hashlib.sha256(name.encode()).hexdigest()[:24]
+    occurred_at = datetime.fromtimestamp(now, UTC).isoformat()
+    body = {"id": event_id, "type": kind, "occurred_at": occurred_at, "data": payload}
+    written = connection.execute(
+        "INSERT INTO events(event_id, account_code, body) VALUES (?, ?, ?)",
+        (event_id, account_code, json.dumps(body, separators=(",", ":"))),
+    )
+    assert written.lastrowid is not None
+    return written.lastrowid
+
+
+def plan_delivery(
+    connection: sqlite3.Connection, row: sqlite3.Row, seq: int, *, late_seconds: float, now: float
+) -> None:
+    """Plan when an event is pushed: once and now, unless this charge has a fault of events."""
+    fault = Fault(row["event_fault"]) if row["event_fault"] else None
+    if fault is not None:
+        count_fault(connection, fault, row["account_code"], row["merchant_ref"], now)
+    due_ats = [now]
+    if fault == Fault.EVENT_LOST:
+        due_ats = []
+    elif fault == Fault.EVENT_DUPLICATE:
+        due_ats = [now, now]
+    elif fault == Fault.EVENT_LATE:
+        due_ats = [now + late_seconds]
+    elif fault == Fault.EVENT_OUT_OF_ORDER:
+        # Long enough for the events of other charges to overtake it.
+        due_ats = [now + late_seconds / 5]
+    for due_at in due_ats:
+        connection.execute("INSERT INTO deliveries(event_seq, due_at) VALUES (?, ?)", (seq, due_at))
+
+
+def find_charge(
+    connection: sqlite3.Connection,
+    account_code: str,
+    merchant_ref: str,
+    *,
+    late_seconds: float,
+    now: float,
+) -> sqlite3.Row | None:
+    """Find a charge by the merchant's reference, unless it is still hidden by a fault."""
+    found: sqlite3.Row | None = connection.execute(
+        "SELECT * FROM charges WHERE account_code = ? AND merchant_ref = ?",
+        (account_code, merchant_ref),
+    ).fetchone()
+    if found is None or found["charge_fault"] != Fault.STALE_QUERY:
+        return found
+    return found if now >= found["accepted_at"] + late_seconds else None
+
+
+def list_events(
+    connection: sqlite3.Connection, account_code: str, after: int, limit: int
+) -> list[sqlite3.Row]:
+    """List the events behind a sequence number, oldest first."""
+    return connection.execute(
+        "SELECT seq, body FROM events WHERE account_code = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (account_code, after, limit),
+    ).fetchall()
+
+
+def list_effects(
+    connection: sqlite3.Connection, account_code: str, after: int, limit: int
+) -> list[sqlite3.Row]:
+    """List the charges that moved money behind an id, oldest first."""
+    return connection.execute(
+        "SELECT * FROM charges WHERE account_code = ? AND id > ?"
+        " AND state IN ('succeeded', 'returned') ORDER BY id LIMIT ?",
+        (account_code, after, limit),
+    ).fetchall()
+
+
+def charge_payload(row: sqlite3.Row, state: str) -> dict[str, Any]:
+    """Say what is known of a charge in a state, as answers and events carry it."""
+    return {
+        "merchant_ref": row["merchant_ref"],
+        "gateway_ref": row["gateway_ref"],
+        "payment_ref": row["payment_ref"],
+        "invoice_ref": row["invoice_ref"],
+        "amount_minor": row["amount_minor"],
+        "currency": row["currency"],
+        "business_date": row["business_date"],
+        "reason_code": reason_code_of(row, state),
+        "fee_minor": fee_of(row, state),
+    }
+
+
+def reason_code_of(row: sqlite3.Row, state: str) -> str | None:
+    """Return why a charge was declined or returned."""
+    codes = {"declined": row["declined_code"], "returned": row["return_code"]}
+    code: str | None = codes.get(state)
+    return code
+
+
+def fee_of(row: sqlite3.Row, state: str) -> int:
+    """Return what the gateway takes for reaching a state."""
+    fees = {"succeeded": row["fee_minor"], "returned": RETURN_FEE_MINOR}
+    return int(fees.get(state, 0))
+
+
+def gateway_ref_of(account_code: str, merchant_ref: str) -> str:
+    """Make the gateway's own name of a charge, the same whenever it is made."""
+    digest = hashlib.sha256(f"{account_code}\x00{merchant_ref}".encode()).hexdigest()
+    return "ch_" + digest[:24]
+
+
+def _find_earlier(connection: sqlite3.Connection, asked: AskedCharge) -> sqlite3.Row | None:
+    found: sqlite3.Row | None = connection.execute(
+        "SELECT idempotency_key, request_hash FROM charges"
+        " WHERE account_code = ? AND (idempotency_key = ? OR merchant_ref = ?)"
+        " ORDER BY idempotency_key = ? DESC LIMIT 1",
+        (
+            asked.account_code,
+            asked.idempotency_key,
+            asked.merchant_ref,
+            asked.idempotency_key,
+        ),
+    ).fetchone()
+    return found
+
+
+def _insert_charge(
+    connection: sqlite3.Connection, asked: AskedCharge, gateway_ref: str, now: float
+) -> None:
+    rate = apply_rate(asked.amount_minor, CHARGE_FEE_RATE_BPS, Rounding.HALF_UP)
+    outcome = asked.outcome
+    connection.execute(
+        "INSERT INTO charges(account_code, merchant_ref, idempotency_key, request_hash,"
+        " gateway_ref, payment_ref, invoice_ref, invoice_total_minor, amount_minor, currency,"
+        " business_date, accepted_at, result_at, declined_code, return_after, return_code,"
+        " charge_fault, event_fault, fee_minor)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            asked.account_code,
+            asked.merchant_ref,
+            asked.idempotency_key,
+            asked.request_hash,
+            gateway_ref,
+            asked.payment_ref,
+            asked.invoice_ref,
+            asked.invoice_total_minor,
+            asked.amount_minor,
+            asked.currency,
+            asked.business_date,
+            now,
+            now + asked.delay_seconds,
+            outcome.declined_code,
+            outcome.return_after,
+            outcome.return_code,
+            outcome.charge_fault.value if outcome.charge_fault else None,
+            outcome.event_fault.value if outcome.event_fault else None,
+            # A fee above the charge itself would make its payout negative.
+            min(CHARGE_FEE_MINOR + rate, asked.amount_minor),
+        ),
+    )

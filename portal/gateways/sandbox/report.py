@@ -1,0 +1,48 @@
+"""The judge's report over all accounts, from the gateway's own record and nothing else."""
+
+import sqlite3
+from typing import Any
+
+OFFENDERS_MAX = 50
+
+
+def build_report(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Count requests, charges and faults, and everything that was charged more than once."""
+    payments = _list_payments_charged_twice(connection)
+    invoices = _list_invoices_overcharged(connection)
+    faults = connection.execute("SELECT kind, count(*) AS n FROM injected GROUP BY kind")
+    states = connection.execute("SELECT state, count(*) AS n FROM charges GROUP BY state")
+    return {
+        "requests": _count(connection, "SELECT count(*) FROM requests"),
+        "charges": _count(connection, "SELECT count(*) FROM charges"),
+        "charges_by_state": {row["state"]: row["n"] for row in states},
+        "charged_twice": len(payments) + len(invoices),
+        "payments_charged_twice": payments[:OFFENDERS_MAX],
+        "invoices_overcharged": invoices[:OFFENDERS_MAX],
+        "faults": {row["kind"]: row["n"] for row in faults},
+        "events": _count(connection, "SELECT count(*) FROM events"),
+        "deliveries_waiting": _count(
+            connection, "SELECT count(*) FROM deliveries WHERE delivered_at IS NULL"
+        ),
+    }
+
+
+def _list_payments_charged_twice(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute(
+        "SELECT account_code, payment_ref FROM charges WHERE state = 'succeeded'"
+        " GROUP BY account_code, payment_ref HAVING count(*) > 1 ORDER BY 1, 2"
+    )
+    return [f"{row['account_code']}/{row['payment_ref']}" for row in rows]
+
+
+def _list_invoices_overcharged(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute(
+        "SELECT account_code, invoice_ref FROM charges WHERE state = 'succeeded'"
+        " GROUP BY account_code, invoice_ref"
+        " HAVING sum(amount_minor) > max(invoice_total_minor) ORDER BY 1, 2"
+    )
+    return [f"{row['account_code']}/{row['invoice_ref']}" for row in rows]
+
+
+def _count(connection: sqlite3.Connection, counting: str) -> int:
+    return int(connection.execute(counting).fetchone()[0])

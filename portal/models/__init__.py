@@ -1,0 +1,39 @@
+"""Tables, keys and constraints; importing this package knows them all."""
+
+from portal.models import (
+    allocations,
+    batches,
+    deposits,
+    events,
+    files,
+    invoices,
+    ledger,
+    messages,
+    organisations,
+    payers,
+    payments,
+    rulesets,
+    settlements,
+    users,
+)
+from portal.models.base import Base
+
+metadata = Base.metadata
+
+__all__ = [
+    "allocations",
+    "batches",
+    "deposits",
+    "events",
+    "files",
+    "invoices",
+    "ledger",
+    "messages",
+    "metadata",
+    "organisations",
+    "payers",
+    "payments",
+    "rulesets",
+    "settlements",
+    "users",
+]

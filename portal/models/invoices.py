@@ -1,0 +1,194 @@
+"""Invoices and credit notes, their lines and taxes; the database guards the amounts."""
+
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    Index,
+    Integer,
+    Numeric,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.domain.invoices import InvoiceKind, InvoiceState
+from portal.models.base import (
+    Base,
+    CreatedMixin,
+    Currency,
+    IdMixin,
+    Minor,
+    MinorZero,
+    OrganisationMixin,
+    currency_check,
+    key_to,
+    live_index,
+    organisation_key,
+    state_check,
+)
+
+_OPEN = (
+    "CASE WHEN state = 'issued' AND kind <> 'credit_note'"
+    " THEN total_minor - paid_minor - credited_minor - written_off_minor ELSE 0 END"
+)
+_CREDIT_LEFT = (
+    "CASE WHEN state = 'issued' AND kind = 'credit_note' THEN total_minor - applied_minor ELSE 0 END"
+)
+_STATUS = (
+    "CASE WHEN state <> 'issued' OR kind = 'credit_note' THEN NULL"
+    " WHEN total_minor = paid_minor + credited_minor + written_off_minor THEN 'paid'"
+    " WHEN in_payment_minor > 0 THEN 'in_payment'"
+    " WHEN paid_minor + credited_minor + written_off_minor > 0 THEN 'partially_paid'"
+    " ELSE 'unpaid' END"
+)
+
+
+class Invoice(OrganisationMixin, IdMixin, CreatedMixin, Base):
+    """The legal document; immutable in its content once issued."""
+
+    __tablename__ = "invoices"
+    __table_args__ = (
+        organisation_key(),
+        key_to("payers", "payer_id"),
+        key_to("invoices", "corrects_id", "currency"),
+        UniqueConstraint("organisation_id", "id", "currency"),
+        live_index(
+            "uq_invoices_number",
+            "organisation_id",
+            "series",
+            "year",
+            "number",
+            where="number IS NOT NULL",
+            unique=True,
+        ),
+        live_index(
+            "uq_invoices_external_ref",
+            "organisation_id",
+            "external_ref",
+            where="external_ref IS NOT NULL AND state <> 'discarded'",
+            unique=True,
+        ),
+        live_index(
+            "ix_invoices_draft", "organisation_id", "id", where="state = 'draft'"
+        ),
+        live_index(
+            "ix_invoices_open",
+            "organisation_id",
+            "due_on",
+            "id",
+            where="state = 'issued' AND payment_status <> 'paid'",
+        ),
+        live_index(
+            "ix_invoices_credit_left",
+            "organisation_id",
+            "payer_id",
+            where="state = 'issued' AND kind = 'credit_note' AND applied_minor < total_minor",
+        ),
+        Index("ix_invoices_payer", "organisation_id", "payer_id"),
+        state_check("kind", InvoiceKind),
+        state_check("state", InvoiceState),
+        currency_check(),
+        CheckConstraint("net_minor >= 0 AND tax_minor >= 0", name="parts_not_negative"),
+        CheckConstraint("total_minor = net_minor + tax_minor", name="total_adds_up"),
+        CheckConstraint(
+            "paid_minor >= 0 AND credited_minor >= 0 AND written_off_minor >= 0"
+            " AND in_payment_minor >= 0 AND applied_minor >= 0",
+            name="amounts_not_negative",
+        ),
+        CheckConstraint(
+            "paid_minor + credited_minor + written_off_minor + in_payment_minor <= total_minor",
+            name="amounts_within_total",
+        ),
+        CheckConstraint("applied_minor <= total_minor", name="applied_within_total"),
+        CheckConstraint(
+            "kind = 'credit_note' OR applied_minor = 0", name="only_credit_notes_apply"
+        ),
+        CheckConstraint(
+            "kind <> 'credit_note'"
+            " OR paid_minor + credited_minor + written_off_minor + in_payment_minor = 0",
+            name="credit_notes_are_not_paid",
+        ),
+        CheckConstraint(
+            "(state IN ('issued', 'voided')) = (number IS NOT NULL)", name="issued_is_numbered"
+        ),
+        CheckConstraint(
+            "number IS NULL OR (issued_on IS NOT NULL AND due_on IS NOT NULL"
+            " AND year = EXTRACT(YEAR FROM issued_on))",
+            name="numbered_in_its_year",
+        ),
+        CheckConstraint(
+            "state <> 'draft' OR paid_minor + credited_minor + written_off_minor"
+            " + in_payment_minor + applied_minor = 0",
+            name="draft_has_no_payments",
+        ),
+    )
+
+    currency: Mapped[Currency]
+    kind: Mapped[str]
+    state: Mapped[str]
+    payer_id: Mapped[UUID]
+    series: Mapped[str] = mapped_column(server_default=text("'INV'"))
+    year: Mapped[int | None] = mapped_column(SmallInteger)
+    number: Mapped[int | None] = mapped_column(BigInteger)
+    external_ref: Mapped[str | None]
+    purchase_order_ref: Mapped[str | None]
+    document_on: Mapped[date | None]
+    issued_on: Mapped[date | None]
+    due_on: Mapped[date | None]
+    net_minor: Mapped[Minor]
+    tax_minor: Mapped[MinorZero]
+    total_minor: Mapped[Minor]
+    paid_minor: Mapped[MinorZero]
+    credited_minor: Mapped[MinorZero]
+    written_off_minor: Mapped[MinorZero]
+    in_payment_minor: Mapped[MinorZero]
+    applied_minor: Mapped[MinorZero]
+    open_minor: Mapped[int] = mapped_column(BigInteger, Computed(_OPEN, persisted=True))
+    credit_left_minor: Mapped[int] = mapped_column(
+        BigInteger, Computed(_CREDIT_LEFT, persisted=True)
+    )
+    payment_status: Mapped[str | None] = mapped_column(Text, Computed(_STATUS, persisted=True))
+    corrects_id: Mapped[UUID | None]
+    rule_set_version: Mapped[int | None] = mapped_column(Integer)
+    file_id: Mapped[UUID | None]
+    version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+
+
+class InvoiceLine(OrganisationMixin, Base):
+    """One line of an invoice; its net amount is rounded once, when the line is written."""
+
+    __tablename__ = "invoice_lines"
+    __table_args__ = (key_to("invoices", "invoice_id"),)
+
+    invoice_id: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    description: Mapped[str]
+    quantity: Mapped[Decimal] = mapped_column(Numeric(18, 6))
+    unit_price: Mapped[Decimal] = mapped_column(Numeric(20, 6))
+    net_minor: Mapped[Minor]
+    revenue_code: Mapped[str]
+    tax_code: Mapped[str]
+    source_line: Mapped[int | None] = mapped_column(Integer)
+
+
+class InvoiceTax(OrganisationMixin, Base):
+    """The one tax amount per tax category of an issued invoice."""
+
+    __tablename__ = "invoice_taxes"
+    __table_args__ = (
+        key_to("invoices", "invoice_id"),
+        CheckConstraint("rate_bps BETWEEN 0 AND 10000", name="rate_bps_in_range"),
+    )
+
+    invoice_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tax_code: Mapped[str] = mapped_column(primary_key=True)
+    rate_bps: Mapped[int] = mapped_column(Integer)
+    net_minor: Mapped[Minor]
+    tax_minor: Mapped[Minor]

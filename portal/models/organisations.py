@@ -1,0 +1,87 @@
+"""Organisations, their number series, calendars and gateway accounts."""
+
+from datetime import date, datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Integer, SmallInteger, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.models.base import (
+    Base,
+    CreatedMixin,
+    Currency,
+    IdMixin,
+    OrganisationMixin,
+    currency_check,
+    organisation_key,
+)
+
+
+class Organisation(IdMixin, CreatedMixin, Base):
+    """A client whose invoices these are."""
+
+    __tablename__ = "organisations"
+    __table_args__ = (
+        UniqueConstraint("code"),
+        CheckConstraint("code ~ '^[a-z][a-z0-9_-]{1,31}$'", name="code_plain"),
+        currency_check(),
+    )
+
+    code: Mapped[str]
+    name: Mapped[str]
+    currency: Mapped[Currency]
+    zone: Mapped[str] = mapped_column(server_default=text("'Europe/London'"))
+    locale: Mapped[str] = mapped_column(server_default=text("'en_GB'"))
+    holiday_calendar: Mapped[str] = mapped_column(server_default=text("'ECB'"))
+
+
+class NumberSeries(OrganisationMixin, Base):
+    """The last document number given out, per series and year."""
+
+    __tablename__ = "number_series"
+    __table_args__ = (
+        organisation_key(),
+        CheckConstraint("last >= 0", name="last_not_negative"),
+    )
+
+    series: Mapped[str] = mapped_column(primary_key=True)
+    year: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    last: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    last_issued_on: Mapped[date]
+
+
+class GatewayAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
+    """An account of the organisation at a payment gateway, with its circuit breaker."""
+
+    __tablename__ = "gateway_accounts"
+    __table_args__ = (
+        organisation_key(),
+        UniqueConstraint("code"),
+        UniqueConstraint("organisation_id", "id", "currency"),
+        currency_check(),
+    )
+
+    code: Mapped[str]
+    kind: Mapped[str]
+    currency: Mapped[Currency]
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    troubles_in_a_row: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    open_until: Mapped[datetime | None]
+    events_cursor: Mapped[str | None]
+
+
+class BankAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
+    """A bank account of the organisation."""
+
+    __tablename__ = "bank_accounts"
+    __table_args__ = (
+        organisation_key(),
+        UniqueConstraint("organisation_id", "id", "currency"),
+        UniqueConstraint("organisation_id", "iban"),
+        currency_check(),
+    )
+
+    iban: Mapped[str]
+    name: Mapped[str]
+    currency: Mapped[Currency]
+
+

@@ -1,0 +1,265 @@
+"""Lines of a file turned into staged lines: fields in a fixed order, or the reason against it.
+
+The order of the fields is that of `_grouping` and of the writers of each kind.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
+
+from portal.domain.errors import Invalid
+from portal.domain.money import check_currency
+from portal.domain.payers import MandateState, PayerKind
+from portal.services.files._mapping import ImportMapping, SpecialLines
+from portal.services.files._source import SourceFile
+from portal.services.files._values import (
+    REMEMBERED_MAX,
+    Malformed,
+    day_reader,
+    number_reader,
+    read_country,
+    read_email,
+    read_reference,
+    read_text,
+)
+from rules.ruleset import CompiledRuleSet
+
+Fields = Sequence[str | None]
+
+
+class ReadLine(NamedTuple):
+    """A line of a file: the document it belongs to and its fields, or why it cannot be read."""
+
+    document_ref: str
+    fields: Fields
+    error: str | None
+
+
+LineReader = Callable[[Sequence[str]], ReadLine]
+Take = Callable[[Sequence[str]], str]
+
+
+def line_reader(
+    source: SourceFile, mapping: ImportMapping, *, currency: str, rule_set: CompiledRuleSet
+) -> LineReader:
+    """Make the function that reads the lines of one file.
+
+    Shape: the reference is empty when the line names no document.
+    """
+    if mapping.kind == "invoices":
+        return _invoice_reader(source, mapping, currency, rule_set)
+    if mapping.kind == "payers":
+        return _payer_reader(source, mapping)
+    return _mandate_reader(source, mapping, currency)
+
+
+def net_reader(
+    mapping: ImportMapping, rule_set: CompiledRuleSet
+) -> Callable[[str, str, str], tuple[str, str, str]]:
+    """Make the function that turns quantity, price and currency into numbers and a net amount.
+
+    Shape: quantity and price in plain digits; the amount in whole minor units, rounded as agreed.
+    """
+    read_number = number_reader(mapping)
+
+    @lru_cache(maxsize=REMEMBERED_MAX)
+    def read(quantity_text: str, price_text: str, currency: str) -> tuple[str, str, str]:
+        quantity = read_number(quantity_text, "quantity")
+        price = read_number(price_text, "unit price")
+        try:
+            net_minor = rule_set.line_net_minor(Decimal(quantity), Decimal(price), currency)
+        except Invalid as cause:
+            raise Malformed("the amount is larger than can be booked") from cause
+        return quantity, price, str(net_minor)
+
+    return read
+
+
+def _take(source: SourceFile, mapping: ImportMapping, name: str) -> Take | None:
+    """Make the function that takes a mapped column from a record; None when it is not mapped."""
+    header = mapping.columns.get(name)
+    if header is None:
+        return None
+    index = source.header.index(header)
+    return lambda record: record[index]
+
+
+def _always(value: str) -> Take:
+    return lambda _record: value
+
+
+def _code_reader(
+    source: SourceFile, mapping: ImportMapping
+) -> Callable[[Sequence[str]], tuple[str, str]]:
+    """Make the function that finds the revenue and tax code of a record."""
+    take_revenue = _take(source, mapping, "revenue_code")
+    take_tax = _take(source, mapping, "tax_code")
+    revenue_code, tax_code = mapping.revenue_code or "", mapping.tax_code or ""
+    special: dict[tuple[int, str], SpecialLines] = {}
+    for entry in reversed(mapping.special):
+        index = source.header.index(entry.column)
+        special |= {(index, value): entry for value in entry.values}
+    indexes = sorted({index for index, _ in special})
+
+    def read(record: Sequence[str]) -> tuple[str, str]:
+        revenue = (take_revenue(record).strip() if take_revenue else "") or revenue_code
+        tax = (take_tax(record).strip() if take_tax else "") or tax_code
+        for index in indexes:
+            entry = special.get((index, record[index].strip()))
+            if entry is not None:
+                return entry.revenue_code or revenue, entry.tax_code or tax
+        return revenue, tax
+
+    return read
+
+
+def _description_reader(source: SourceFile, mapping: ImportMapping) -> Take:
+    """Make the function that writes the description: the item, then what is said about it."""
+    take_item = _take(source, mapping, "item") or _always("")
+    take_text = _take(source, mapping, "description") or _always("")
+
+    def read(record: Sequence[str]) -> str:
+        item = take_item(record).strip()
+        text = take_text(record).strip()
+        return read_text(f"{item} {text}" if item and text else item or text, "description")
+
+    return read
+
+
+def _invoice_reader(
+    source: SourceFile, mapping: ImportMapping, currency: str, rule_set: CompiledRuleSet
+) -> LineReader:
+    def column(name: str) -> Take:
+        return _take(source, mapping, name) or _always("")
+
+    take_document, take_payer = column("document"), column("payer")
+    take_date, take_due, take_currency = column("date"), column("due_on"), column("currency")
+    take_quantity = _take(source, mapping, "quantity") or _always("1")
+    take_price, take_reference = column("unit_price"), column("reference")
+    take_order, take_name, take_country = (
+        column("purchase_order"),
+        column("payer_name"),
+        column("country"),
+    )
+    read_codes, read_description = _code_reader(source, mapping), _description_reader(source, mapping)
+    read_net, read_day = net_reader(mapping, rule_set), day_reader(mapping)
+    suffix = mapping.payer_strip_suffix
+
+    @lru_cache(maxsize=REMEMBERED_MAX)
+    def read_head(*texts: str) -> tuple[str | None, ...]:
+        """Read what the lines of one document repeat."""
+        payer, day, money, reference, order, due, country, name = texts
+        return (
+            read_reference(payer.removesuffix(suffix), "payer") or None,
+            read_day(day, "date") if day else None,
+            check_currency(money) if money else currency,
+            read_reference(reference, "reference") or None,
+            read_reference(order, "purchase order") or None,
+            read_day(due, "due date") if due else None,
+            country.strip() or None,
+            read_text(name, "payer's name") or None,
+        )
+
+    def read(record: Sequence[str]) -> ReadLine:
+        document_ref = ""
+        try:
+            document_ref = read_reference(take_document(record), "document number")
+            payer, day, money, reference, order, due, country, name = read_head(
+                take_payer(record),
+                take_date(record),
+                take_currency(record),
+                take_reference(record),
+                take_order(record),
+                take_due(record),
+                take_country(record),
+                take_name(record),
+            )
+            assert money is not None
+            numbers = read_net(take_quantity(record), take_price(record), money)
+            revenue, tax = read_codes(record)
+            description = read_description(record)
+            if not description:
+                raise Malformed("the line says nothing of what is billed")
+            if not revenue or not tax:
+                raise Malformed("the line has no revenue code or no tax code")
+        except Malformed as cause:
+            return ReadLine(document_ref, (), str(cause))
+        except Invalid as cause:
+            return ReadLine(document_ref, (), cause.message.split(". ")[0])
+        if not document_ref:
+            return ReadLine("", (), "the document number is missing")
+        head = (payer, day, money, *numbers, reference, order, due, country, name)
+        return ReadLine(document_ref, (*head, revenue, tax, description), None)
+
+    return read
+
+
+def _payer_reader(source: SourceFile, mapping: ImportMapping) -> LineReader:
+    def column(name: str) -> Take:
+        return _take(source, mapping, name) or _always("")
+
+    take_reference, take_name, take_kind = column("reference"), column("name"), column("kind")
+    take_email, take_country = column("email"), column("country")
+    kinds = {kind.value for kind in PayerKind}
+
+    def read(record: Sequence[str]) -> ReadLine:
+        document_ref = ""
+        try:
+            document_ref = read_reference(
+                take_reference(record).removesuffix(mapping.payer_strip_suffix), "reference"
+            )
+            name = read_text(take_name(record), "name")
+            kind = take_kind(record).strip() or mapping.payer_kind
+            email = read_email(take_email(record))
+            if not name:
+                raise Malformed("the name is missing")
+            if kind not in kinds:
+                raise Malformed(
+                    f"the kind “{kind[:40]}” is none of {', '.join(sorted(kinds))}"
+                )
+        except Malformed as cause:
+            return ReadLine(document_ref, (), str(cause))
+        if not document_ref:
+            return ReadLine("", (), "the reference is missing")
+        country = read_country(take_country(record), mapping.countries)
+        return ReadLine(document_ref, (name, kind, email, None, None, None, None, country), None)
+
+    return read
+
+
+def _mandate_reader(source: SourceFile, mapping: ImportMapping, currency: str) -> LineReader:
+    def column(name: str) -> Take:
+        return _take(source, mapping, name) or _always("")
+
+    take_reference, take_payer, take_token = column("reference"), column("payer"), column("token")
+    take_signed, take_state, take_currency = column("signed_on"), column("state"), column("currency")
+    read_day = day_reader(mapping)
+    states = {state.value for state in MandateState}
+
+    def read(record: Sequence[str]) -> ReadLine:
+        document_ref = ""
+        try:
+            document_ref = read_reference(take_reference(record), "reference")
+            payer = read_reference(
+                take_payer(record).removesuffix(mapping.payer_strip_suffix), "payer"
+            )
+            token = read_reference(take_token(record), "token")
+            signed = read_day(take_signed(record), "date of signature")
+            state = take_state(record).strip() or mapping.mandate_state
+            money = check_currency(take_currency(record).strip() or currency)
+            if state not in states:
+                raise Malformed(f"the state “{state[:40]}” is none of {', '.join(sorted(states))}")
+            if not payer or not token:
+                raise Malformed("the payer or the token is missing")
+        except Malformed as cause:
+            return ReadLine(document_ref, (), str(cause))
+        except Invalid as cause:
+            return ReadLine(document_ref, (), cause.message.split(". ")[0])
+        if not document_ref:
+            return ReadLine("", (), "the reference is missing")
+        return ReadLine(
+            document_ref, (payer, token, money, None, None, None, None, signed, state), None
+        )
+
+    return read

@@ -1,0 +1,212 @@
+"""Staging: lines by COPY into a table without row-level security, grouped there into documents.
+
+A rehearsal stages into a temporary table instead. Everything is keyed by the file's id, and the
+order of documents is that of their first lines.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, cast
+from uuid import UUID
+
+from portal.services.files._lines import LineReader
+from portal.sql import cursor, execute, fetch, fetch_one
+
+STAGED: Final = "staged_lines"
+REHEARSED: Final = "pg_temp.rehearsed_lines"
+BLOCK_LINES: Final = 500
+DOCUMENT_LINES_SHOWN_MAX: Final = 10_000
+
+# COPY reads a backslash once, and the array inside it once more.
+_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_ESCAPED_IN_ARRAY = str.maketrans(
+    {"\\": "\\\\\\\\", '"': '\\\\"', "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+)
+_SIGNS_ESCAPED: Final = frozenset('\\"\t\n\r')
+
+
+class StagedDocument(NamedTuple):
+    """Lines of a file that belong together; the fields are those of the first line."""
+
+    position: int
+    document_ref: str
+    first_line: int
+    last_line: int
+    lines_count: int
+    errors_count: int
+    error_line: int | None
+    error: str | None
+    has_many_payers: bool
+    has_many_currencies: bool
+    net_minor: int
+    amount: Decimal | None
+    fields: list[str | None]
+    place: int
+
+
+def stage_lines(
+    table: str, file_id: UUID, records: Iterable[tuple[int, list[str]]], read: LineReader, width: int
+) -> int:
+    """Copy the lines of a file to a staging table and return how many there are.
+
+    Raises: ValueError when a record has not as many values as the header.
+    """
+    if table == REHEARSED:
+        execute(
+            "CREATE TEMP TABLE rehearsed_lines (LIKE staged_lines INCLUDING ALL) ON COMMIT DROP"
+        )
+    count = 0
+    with (
+        cursor() as opened,
+        opened.copy(
+            cast(
+                "Any",
+                f"COPY {table} (file_id, line_number, document_ref, fields, error) FROM STDIN",
+            )
+        ) as copy,
+    ):
+        for block, lines in _blocks(str(file_id), records, read, width):
+            copy.write(block)
+            count += lines
+    return count
+
+
+def _blocks(
+    file_id: str, records: Iterable[tuple[int, list[str]]], read: LineReader, width: int
+) -> Iterator[tuple[str, int]]:
+    """Write records as blocks of what COPY reads."""
+    rows: list[str] = []
+    for number, record in records:
+        if len(record) != width:
+            raise ValueError(
+                f"line {number} has {len(record)} values and the header has {width} columns"
+            )
+        document_ref, fields, error = read(record)
+        if not document_ref:
+            # Lines without a document stay apart, so that each is refused by its own number.
+            document_ref = f"(line {number})"
+        rows.append(
+            f"{file_id}\t{number}\t{document_ref.translate(_ESCAPED)}\t{_array(fields)}\t"
+            f"{error.translate(_ESCAPED) if error else _NULL}\n"
+        )
+        if len(rows) == BLOCK_LINES:
+            yield "".join(rows), len(rows)
+            rows.clear()
+    if rows:
+        yield "".join(rows), len(rows)
+
+
+_NULL: Final = "\\N"
+
+
+def _array(fields: Iterable[str | None]) -> str:
+    parts = []
+    for field in fields:
+        if field is None:
+            parts.append("NULL")
+        elif _SIGNS_ESCAPED.isdisjoint(field):
+            parts.append(f'"{field}"')
+        else:
+            parts.append(f'"{field.translate(_ESCAPED_IN_ARRAY)}"')
+    return "{" + ",".join(parts) + "}"
+
+
+def ensure_grouped(table: str, file_id: UUID) -> int:
+    """Group the staged lines into documents, unless this connection has done so; count these.
+
+    Shape: the documents are numbered from one, in the order of their first lines.
+    """
+    there = fetch_one("SELECT to_regclass('pg_temp.grouped_documents') IS NOT NULL AS found")
+    if there is not None and there.found:
+        row = fetch_one(
+            "SELECT count(*) AS count FROM pg_temp.grouped_documents WHERE file_id = %s", (file_id,)
+        )
+        if row is not None and row.count:
+            return int(row.count)
+        execute("DROP TABLE pg_temp.grouped_documents")
+    execute(_GROUP.format(table=table), {"file_id": file_id})
+    execute("ALTER TABLE pg_temp.grouped_documents ADD PRIMARY KEY (position)")
+    execute("ANALYZE pg_temp.grouped_documents")
+    row = fetch_one("SELECT count(*) AS count FROM pg_temp.grouped_documents")
+    assert row is not None
+    return int(row.count)
+
+
+def forget_groups() -> None:
+    """Drop what `ensure_grouped` made on this connection."""
+    execute("DROP TABLE IF EXISTS pg_temp.grouped_documents")
+
+
+_GROUP = """
+CREATE TEMP TABLE grouped_documents AS
+SELECT %(file_id)s::uuid AS file_id,
+       row_number() OVER (ORDER BY d.first_line)::integer AS position,
+       d.document_ref, d.first_line, d.last_line, d.lines_count, d.errors_count,
+       d.error_line, e.error, d.has_many_payers, d.has_many_currencies,
+       coalesce(d.net_minor, 0) AS net_minor, d.amount, f.fields,
+       row_number() OVER (
+         PARTITION BY coalesce(f.fields[7], d.document_ref) ORDER BY d.first_line
+       )::integer AS place
+FROM (
+  SELECT document_ref,
+         min(line_number) AS first_line,
+         max(line_number) AS last_line,
+         count(*)::integer AS lines_count,
+         count(error)::integer AS errors_count,
+         min(line_number) FILTER (WHERE error IS NOT NULL) AS error_line,
+         min(coalesce(fields[1], '')) <> max(coalesce(fields[1], '')) AS has_many_payers,
+         min(coalesce(fields[3], '')) <> max(coalesce(fields[3], '')) AS has_many_currencies,
+         sum(fields[6]::bigint) AS net_minor,
+         sum(fields[4]::numeric * fields[5]::numeric) AS amount
+  FROM {table} WHERE file_id = %(file_id)s GROUP BY document_ref
+) d
+JOIN {table} f ON f.file_id = %(file_id)s AND f.line_number = d.first_line
+LEFT JOIN {table} e ON e.file_id = %(file_id)s AND e.line_number = d.error_line
+"""
+
+
+def list_documents(first: int, last: int) -> list[StagedDocument]:
+    """List grouped documents by position, both ends included."""
+    columns = ", ".join(StagedDocument._fields)
+    rows = fetch(
+        f"SELECT {columns} FROM pg_temp.grouped_documents"
+        " WHERE position BETWEEN %s AND %s ORDER BY position",
+        (first, last),
+    )
+    return [StagedDocument(*row)._replace(net_minor=int(row.net_minor)) for row in rows]
+
+
+def list_line_numbers(
+    table: str, file_id: UUID, documents: list[StagedDocument]
+) -> dict[str, list[int]]:
+    """List the line numbers of documents, by their reference."""
+    if not documents:
+        return {}
+    rows = fetch(
+        "SELECT document_ref, (array_agg(line_number ORDER BY line_number))[1:%(most)s] AS lines"
+        f" FROM {table} WHERE file_id = %(file_id)s AND line_number BETWEEN %(low)s AND %(high)s"
+        " AND document_ref = ANY(%(refs)s) GROUP BY document_ref",
+        {
+            "most": DOCUMENT_LINES_SHOWN_MAX,
+            "file_id": file_id,
+            "low": min(each.first_line for each in documents),
+            "high": max(each.last_line for each in documents),
+            "refs": [each.document_ref for each in documents],
+        },
+    )
+    return {row.document_ref: row.lines for row in rows}
+
+
+def count_staged(file_id: UUID) -> int:
+    """Count the staged lines of a file: they are gone after a crash of the database."""
+    row = fetch_one("SELECT count(*) AS count FROM staged_lines WHERE file_id = %s", (file_id,))
+    assert row is not None
+    return int(row.count)
+
+
+def empty_stage(file_id: UUID) -> None:
+    """Remove the staged lines of a file."""
+    execute("DELETE FROM staged_lines WHERE file_id = %s", (file_id,))
+
+
+Told = Callable[[str, int, int], None]

@@ -1,0 +1,320 @@
+"""Starting payments: reserve on the invoice, write payment, attempt and message in one go."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from portal.db import current_organisation_id, transaction
+from portal.domain.batches import ItemOutcome
+from portal.domain.messages import MessageKind
+from portal.domain.payments import PAYMENT_MOVES, AttemptState, PaymentState
+from portal.domain.users import Actor
+from portal.ids import new_id, public_id
+from portal.queue import ring
+from portal.services.events import record_events
+from portal.services.outcomes import ItemResult
+from portal.services.rulesets import load_rule_set
+from portal.sql import execute, fetch, stage_rows
+from rules.ruleset import CompiledRuleSet
+from rules.types import InvoiceFacts, Severity
+
+MANDATE_UNUSED_MONTHS_MAX = 36  # SEPA: a mandate lapses when it has not been used that long.
+DELIVERY_BELL = "jobs.message_delivery.drain_messages"
+
+_INVOICE_COLUMNS = (
+    "i.id AS invoice_id, i.state AS invoice_state, i.kind, i.currency, i.payer_id,"
+    " i.open_minor, i.in_payment_minor, i.total_minor, i.due_on, i.external_ref,"
+    " i.purchase_order_ref, i.document_on, p.kind AS payer_kind, p.external_ref AS payer_ref,"
+    " p.is_default, p.is_on_hold, m.id AS mandate_id, m.gateway_account_id,"
+    " COALESCE(m.last_used_on, m.signed_on) AS mandate_used_on"
+)
+_INVOICE_JOINS = (
+    " JOIN payers p ON p.id = i.payer_id"
+    " LEFT JOIN mandates m ON m.payer_id = i.payer_id AND m.currency = i.currency"
+    " AND m.state = 'active'"
+)
+START_COLUMNS = {
+    "payment_id": "uuid",
+    "attempt_id": "uuid",
+    "message_id": "uuid",
+    "invoice_id": "uuid",
+    "payer_id": "uuid",
+    "mandate_id": "uuid",
+    "gateway_account_id": "uuid",
+    "currency": "text",
+    "amount_minor": "bigint",
+    "number": "smallint",
+    "merchant_ref": "text",
+    "idempotency_key": "text",
+}
+
+
+class Start(NamedTuple):
+    """One attempt to be made, in the order of START_COLUMNS."""
+
+    payment_id: UUID
+    attempt_id: UUID
+    message_id: UUID
+    invoice_id: UUID
+    payer_id: UUID
+    mandate_id: UUID
+    gateway_account_id: UUID
+    currency: str
+    amount_minor: int
+    number: int
+    merchant_ref: str
+    idempotency_key: str
+
+
+def start_payments(
+    *,
+    invoice_ids: Sequence[UUID],
+    business_on: date,
+    actor: Actor,
+    now: datetime,
+) -> list[ItemResult]:
+    """Start collecting what is open of invoices through their payers' mandates.
+
+    Shape: one result per id; what is not due, on hold, without mandate or against the rules is
+    filtered. The amount is reserved on the invoice, so that nobody else can take it.
+    """
+    with transaction():
+        _, rule_set = load_rule_set(on=business_on)
+        rows = fetch(
+            f"SELECT {_INVOICE_COLUMNS}, EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
+            " AND y.state IN ('scheduled', 'processing', 'requires_action')) AS is_in_payment"
+            " FROM unnest(%s::uuid[]) AS wanted (id) JOIN invoices i ON i.id = wanted.id"
+            f"{_INVOICE_JOINS} ORDER BY i.id FOR UPDATE OF i",
+            (list(invoice_ids),),
+        )
+        results = {
+            invoice_id: ItemResult(
+                invoice_id, ItemOutcome.FILTERED, "not_found", "There is no such invoice."
+            )
+            for invoice_id in sorted(invoice_ids)
+        }
+        starts: list[Start] = []
+        for row in rows:
+            reason = _reason_not_to_collect(row, rule_set, business_on)
+            if reason:
+                results[row.invoice_id] = ItemResult(
+                    row.invoice_id, ItemOutcome.FILTERED, *reason
+                )
+                continue
+            start = _plan(row, new_id(), row.open_minor - row.in_payment_minor, 1)
+            starts.append(start)
+            results[row.invoice_id] = ItemResult(
+                row.invoice_id, ItemOutcome.DONE, amount_minor=start.amount_minor
+            )
+        if starts:
+            _stage(starts)
+            _insert_payments(business_on, actor)
+            _begin_attempts(business_on, actor=actor, now=now, starts=starts)
+        return list(results.values())
+
+
+def retry_payments(
+    *, payment_ids: Sequence[UUID], business_on: date, actor: Actor, now: datetime
+) -> list[ItemResult]:
+    """Try scheduled payments again, for what is still open of their invoices.
+
+    Shape: one result per id; a payment whose invoice was paid otherwise is cancelled.
+    """
+    with transaction():
+        _, rule_set = load_rule_set(on=business_on)
+        rows = fetch(
+            f"SELECT y.id AS payment_id, y.state, y.amount_minor, y.attempts_count,"
+            f" y.next_attempt_on, {_INVOICE_COLUMNS}, false AS is_in_payment"
+            " FROM unnest(%s::uuid[]) AS wanted (id) JOIN payments y ON y.id = wanted.id"
+            f" JOIN invoices i ON i.id = y.invoice_id{_INVOICE_JOINS}"
+            " ORDER BY i.id FOR UPDATE OF i, y",
+            (list(payment_ids),),
+        )
+        results = {
+            payment_id: ItemResult(
+                payment_id, ItemOutcome.FILTERED, "not_found", "There is no such payment."
+            )
+            for payment_id in sorted(payment_ids)
+        }
+        starts: list[Start] = []
+        cancelled: list[UUID] = []
+        for row in rows:
+            results[row.payment_id], start = _plan_retry(row, rule_set, business_on, cancelled)
+            if start is not None:
+                starts.append(start)
+        if cancelled:
+            _cancel(cancelled, actor=actor, now=now)
+        if starts:
+            _stage(starts)
+            _resume_payments()
+            _begin_attempts(business_on, actor=actor, now=now, starts=starts)
+        return list(results.values())
+
+
+def _plan_retry(
+    row: Any, rule_set: CompiledRuleSet, business_on: date, cancelled: list[UUID]
+) -> tuple[ItemResult, Start | None]:
+    def filtered(code: str, message: str) -> tuple[ItemResult, None]:
+        return ItemResult(row.payment_id, ItemOutcome.FILTERED, code, message), None
+
+    if row.state != PaymentState.SCHEDULED or row.next_attempt_on > business_on:
+        return filtered("not_scheduled", "The payment is not to be tried on this date.")
+    available = row.open_minor - row.in_payment_minor
+    if available <= 0 or row.invoice_state != "issued":
+        cancelled.append(row.payment_id)
+        return filtered("paid_otherwise", "The invoice was paid otherwise; nothing was collected.")
+    reason = _reason_not_to_collect(row, rule_set, business_on)
+    if reason:
+        return filtered(*reason)
+    amount_minor = min(row.amount_minor, available)
+    start = _plan(row, row.payment_id, amount_minor, row.attempts_count + 1)
+    return ItemResult(row.payment_id, ItemOutcome.DONE, amount_minor=amount_minor), start
+
+
+def _reason_not_to_collect(
+    row: Any, rule_set: CompiledRuleSet, business_on: date
+) -> tuple[str, str] | None:
+    """Say why an invoice is not collected now, as a code and a sentence."""
+    if row.invoice_state != "issued" or row.open_minor - row.in_payment_minor <= 0:
+        return "nothing_open", "Nothing of this invoice is open."
+    if row.is_in_payment:
+        return "in_payment", "A payment of this invoice is already under way."
+    if row.is_on_hold:
+        return "payer_on_hold", "The payer is on hold."
+    if row.mandate_id is None:
+        return "no_mandate", "The payer has no active mandate in this currency."
+    if _months_between(row.mandate_used_on, business_on) >= MANDATE_UNUSED_MONTHS_MAX:
+        return "mandate_lapsed", "The mandate was not used for 36 months; ask for a new one."
+    if row.due_on > business_on:
+        return "not_due", f"The invoice is due on {row.due_on}."
+    for finding in rule_set.collect_findings(_facts(row, business_on)):
+        if finding.severity is Severity.BLOCK:
+            return finding.code, finding.message
+    return None
+
+
+def _facts(row: Any, business_on: date) -> InvoiceFacts:
+    return InvoiceFacts(
+        str(row.invoice_id),
+        row.kind,
+        row.currency,
+        row.payer_kind,
+        row.payer_ref,
+        row.is_default,
+        row.external_ref,
+        row.purchase_order_ref,
+        row.document_on,
+        business_on,
+        False,
+        (),
+        row.total_minor,
+        row.open_minor,
+        row.due_on,
+    )
+
+
+def _months_between(earlier: date, later: date) -> int:
+    whole = (later.year - earlier.year) * 12 + later.month - earlier.month
+    return whole - (later.day < earlier.day)
+
+
+def _plan(row: Any, payment_id: UUID, amount_minor: int, number: int) -> Start:
+    attempt_id = new_id()
+    return Start(
+        payment_id,
+        attempt_id,
+        new_id(),
+        row.invoice_id,
+        row.payer_id,
+        row.mandate_id,
+        row.gateway_account_id,
+        row.currency,
+        amount_minor,
+        number,
+        public_id("attempt", attempt_id),
+        f"charge-{attempt_id.hex}",
+    )
+
+
+def _stage(starts: Sequence[Start]) -> None:
+    stage_rows("staged_starts", START_COLUMNS, starts)
+
+
+def _insert_payments(business_on: date, actor: Actor) -> None:
+    execute(
+        "INSERT INTO payments (organisation_id, id, payer_id, invoice_id, currency, amount_minor,"
+        " reserved_minor, method, mandate_id, state, attempts_count, started_on, run_id)"
+        " SELECT %s, payment_id, payer_id, invoice_id, currency, amount_minor, amount_minor,"
+        " 'mandate', mandate_id, %s, 1, %s, %s FROM pg_temp.staged_starts",
+        (
+            current_organisation_id(),
+            PaymentState.PROCESSING.value,
+            business_on,
+            actor.id if actor.kind == "run" else None,
+        ),
+    )
+
+
+def _resume_payments() -> None:
+    execute(
+        "UPDATE payments y SET state = %s, amount_minor = s.amount_minor,"
+        " reserved_minor = s.amount_minor, attempts_count = s.number, next_attempt_on = NULL,"
+        " worklist = NULL, mandate_id = s.mandate_id, version = y.version + 1"
+        " FROM pg_temp.staged_starts s WHERE y.organisation_id = %s AND y.id = s.payment_id",
+        (
+            PAYMENT_MOVES.next(PaymentState.SCHEDULED, "start").value,
+            current_organisation_id(),
+        ),
+    )
+
+
+def _begin_attempts(
+    business_on: date, *, actor: Actor, now: datetime, starts: Sequence[Start]
+) -> None:
+    """Write the staged attempts with their messages, and reserve their amounts."""
+    scope = {
+        "o": current_organisation_id(),
+        "on": business_on,
+        "created": AttemptState.CREATED.value,
+        "charge": MessageKind.CHARGE.value,
+    }
+    execute(
+        "INSERT INTO payment_attempts (organisation_id, id, payment_id, number, currency,"
+        " amount_minor, state, gateway_account_id, merchant_ref, idempotency_key, business_on)"
+        " SELECT %(o)s, attempt_id, payment_id, number, currency, amount_minor, %(created)s,"
+        " gateway_account_id, merchant_ref, idempotency_key, %(on)s FROM pg_temp.staged_starts",
+        scope,
+    )
+    execute(
+        "INSERT INTO messages (organisation_id, id, aggregate_id, sequence, kind,"
+        " gateway_account_id, payload) SELECT %(o)s, message_id, attempt_id, 1, %(charge)s,"
+        " gateway_account_id, '{}' FROM pg_temp.staged_starts",
+        scope,
+    )
+    execute(
+        "UPDATE invoices i SET in_payment_minor = i.in_payment_minor + s.amount_minor,"
+        " version = i.version + 1 FROM pg_temp.staged_starts s"
+        " WHERE i.organisation_id = %(o)s AND i.id = s.invoice_id",
+        scope,
+    )
+    execute(
+        "UPDATE mandates m SET last_used_on = %(on)s FROM pg_temp.staged_starts s"
+        " WHERE m.organisation_id = %(o)s AND m.id = s.mandate_id"
+        " AND m.last_used_on IS DISTINCT FROM %(on)s",
+        scope,
+    )
+    record_events((("payment.started", each.payment_id) for each in starts), actor=actor, now=now)
+    ring(DELIVERY_BELL, times=2)
+
+
+def _cancel(payment_ids: Sequence[UUID], *, actor: Actor, now: datetime) -> None:
+    execute(
+        "UPDATE payments SET state = %s, next_attempt_on = NULL, worklist = NULL,"
+        " explanation = 'The invoice was paid otherwise.', version = version + 1"
+        " WHERE id = ANY(%s)",
+        (PAYMENT_MOVES.next(PaymentState.SCHEDULED, "cancel").value, list(payment_ids)),
+    )
+    record_events(
+        (("payment.cancelled", payment_id) for payment_id in payment_ids), actor=actor, now=now
+    )

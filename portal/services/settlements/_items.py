@@ -1,0 +1,138 @@
+"""Matching the items of payouts to our attempts, in the database, and counting what came of it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from portal.domain.payments import AttemptState
+from portal.domain.settlements import MatchState
+from portal.sql import execute, fetch_plain
+
+COLLECTED = (AttemptState.SUCCEEDED.value, AttemptState.RETURNED.value)
+UNDECIDED = (
+    AttemptState.CREATED.value,
+    AttemptState.SENDING.value,
+    AttemptState.PENDING.value,
+    AttemptState.UNKNOWN.value,
+)
+# What a person has excluded or what is matched is not looked at again.
+UNSETTLED = (
+    MatchState.UNMATCHED.value,
+    MatchState.SUGGESTED.value,
+    MatchState.CONFLICTING.value,
+)
+
+# Found: the attempt of an item, by our reference, else by the gateway's. An attempt has one item
+# of a kind in all payouts: whoever holds it keeps it, and any other is a duplicate.
+# Verdict: `awaited` when the gateway knows more than has reached us, which its events will tell.
+# The ledger has a return's fee from the return itself, so the two must agree.
+_MATCH = """
+WITH found AS (
+  SELECT i.payout_id, i.position, i.kind, i.gross_minor, i.fee_minor,
+    COALESCE(m.id, g.id) AS attempt_id, COALESCE(m.state, g.state) AS state,
+    COALESCE(m.amount_minor, g.amount_minor) AS amount_minor,
+    COALESCE(m.return_fee_minor, g.return_fee_minor) AS return_fee_minor,
+    row_number() OVER (PARTITION BY COALESCE(m.id, g.id), i.kind
+      ORDER BY i.attempt_id IS NULL, i.payout_id, i.position) AS place
+  FROM payout_items i
+  JOIN payouts p ON p.id = i.payout_id
+  LEFT JOIN payment_attempts m ON i.kind IN ('payment', 'return')
+    AND m.gateway_account_id = p.gateway_account_id AND m.merchant_ref = i.merchant_ref
+  LEFT JOIN payment_attempts g ON i.kind IN ('payment', 'return') AND m.id IS NULL
+    AND g.gateway_account_id = p.gateway_account_id AND g.gateway_ref = i.gateway_ref
+  WHERE i.payout_id = ANY(%(payouts)s) AND i.match_state = ANY(%(unsettled)s)
+), judged AS (
+  SELECT f.payout_id, f.position, f.attempt_id, CASE
+    WHEN f.kind = 'fee' THEN 'matched'
+    WHEN f.attempt_id IS NULL THEN 'missing_here'
+    WHEN f.place > 1 OR EXISTS (SELECT FROM payout_items o WHERE o.attempt_id = f.attempt_id
+      AND o.kind = f.kind AND (o.payout_id, o.position) <> (f.payout_id, f.position))
+      THEN 'duplicate'
+    WHEN f.amount_minor <> CASE f.kind WHEN 'return' THEN -f.gross_minor ELSE f.gross_minor END
+      THEN 'amount_differs'
+    WHEN f.state = ANY(%(undecided)s) THEN 'awaited'
+    WHEN f.kind = 'payment' AND f.state = ANY(%(collected)s) THEN 'matched'
+    WHEN f.kind = 'return' AND f.state = %(succeeded)s THEN 'awaited'
+    WHEN f.kind = 'return' AND f.state = %(returned)s THEN
+      CASE WHEN f.return_fee_minor = f.fee_minor THEN 'matched' ELSE 'amount_differs' END
+    ELSE 'status_differs' END AS verdict
+  FROM found f
+), news AS (
+  SELECT payout_id, position,
+    CASE WHEN verdict <> 'duplicate' THEN attempt_id END AS attempt_id,
+    CASE verdict WHEN 'matched' THEN 'matched' WHEN 'awaited' THEN 'suggested'
+      WHEN 'missing_here' THEN 'unmatched' ELSE 'conflicting' END AS match_state,
+    CASE WHEN verdict NOT IN ('matched', 'awaited') THEN verdict END AS discrepancy
+  FROM judged
+)
+UPDATE payout_items t SET attempt_id = n.attempt_id, match_state = n.match_state,
+  discrepancy = n.discrepancy
+FROM news n
+WHERE (t.payout_id, t.position) = (n.payout_id, n.position)
+  AND (t.attempt_id, t.match_state, t.discrepancy)
+    IS DISTINCT FROM (n.attempt_id, n.match_state, n.discrepancy)
+"""
+
+
+class Tally(NamedTuple):
+    """What is known of a payout's items.
+
+    Shape: `open` counts items that are neither matched nor excluded, `awaited` those of them whose
+    result has not reached us; the residual is what matched items leave of the payout's net amount.
+    Units: fee_minor, the fees of all items but returns.
+    """
+
+    residual_minor: int
+    fee_minor: int
+    open: int
+    awaited: int
+    discrepancies: tuple[tuple[str, int], ...]
+
+    @property
+    def is_explained(self) -> bool:
+        """Say whether every item is matched and nothing is left over."""
+        return self.residual_minor == 0 and self.open == 0
+
+
+def match_items(payout_ids: Sequence[UUID]) -> None:
+    """Match what is not matched yet to attempts of the payouts' gateway accounts.
+
+    Shape: one statement, whatever the number of items; the settlements are locked by the caller.
+    """
+    execute(
+        _MATCH,
+        {
+            "payouts": list(payout_ids),
+            "unsettled": list(UNSETTLED),
+            "undecided": list(UNDECIDED),
+            "collected": list(COLLECTED),
+            "succeeded": AttemptState.SUCCEEDED.value,
+            "returned": AttemptState.RETURNED.value,
+        },
+    )
+
+
+def tally_items(payout_ids: Sequence[UUID]) -> dict[UUID, Tally]:
+    """Count the items of payouts by how they are matched."""
+    discrepancies: dict[UUID, list[tuple[str, int]]] = {}
+    for payout_id, name, count in fetch_plain(
+        "SELECT payout_id, discrepancy, count(*) FROM payout_items WHERE payout_id = ANY(%s)"
+        " AND match_state = ANY(%s) AND discrepancy IS NOT NULL"
+        " GROUP BY payout_id, discrepancy ORDER BY discrepancy",
+        (list(payout_ids), list(UNSETTLED)),
+    ):
+        discrepancies.setdefault(payout_id, []).append((name, count))
+    rows = fetch_plain(
+        "SELECT p.id,"
+        " (p.net_minor - COALESCE(sum(i.net_minor) FILTER (WHERE i.match_state = 'matched'), 0))"
+        "::bigint, COALESCE(sum(i.fee_minor) FILTER (WHERE i.kind <> 'return'), 0)::bigint,"
+        " count(*) FILTER (WHERE i.match_state = ANY(%(unsettled)s)),"
+        " count(*) FILTER (WHERE i.match_state = 'suggested')"
+        " FROM payouts p LEFT JOIN payout_items i ON i.payout_id = p.id"
+        " WHERE p.id = ANY(%(payouts)s) GROUP BY p.organisation_id, p.id",
+        {"payouts": list(payout_ids), "unsettled": list(UNSETTLED)},
+    )
+    return {
+        payout_id: Tally(residual, fee, left, awaited, tuple(discrepancies.get(payout_id, ())))
+        for payout_id, residual, fee, left, awaited in rows
+    }

@@ -1,0 +1,201 @@
+"""Figures, dates and states as people read them: the only place where they become text.
+
+The language of numbers and the time zone are those of the organisation in scope.
+"""
+
+from copy import copy
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+from babel.numbers import format_decimal, format_percent
+from flask import Flask
+from markupsafe import Markup
+
+from portal.domain.batches import ItemOutcome, RunState
+from portal.domain.money import currency_exponent
+from portal.domain.payments import PaymentState
+from portal.domain.states import State
+from portal.web.visitors import known_visitor
+
+LOCALE = "en_GB"
+ZONE = "UTC"
+
+# Tone and picture of a badge: colour is never the only sign.
+OK = ("ok", "tick")
+WARN = ("warn", "again")
+BAD = ("bad", "alert")
+INFO = ("info", "half")
+IDLE = ("idle", "dash")
+HOLD = ("hold", "question")
+TONES: dict[State, tuple[str, str]] = {
+    RunState.PREPARED: IDLE,
+    RunState.AWAITING_APPROVAL: HOLD,
+    RunState.STARTING: INFO,
+    RunState.STARTED: INFO,
+    RunState.STOPPING: WARN,
+    RunState.STOPPED: HOLD,
+    RunState.COMPLETED: OK,
+    RunState.FAILED: BAD,
+    RunState.ABANDONED: IDLE,
+    ItemOutcome.DONE: OK,
+    ItemOutcome.FILTERED: IDLE,
+    ItemOutcome.SKIPPED: WARN,
+    ItemOutcome.FAILED: BAD,
+    ItemOutcome.UNKNOWN: HOLD,
+    ItemOutcome.PARKED: HOLD,
+    PaymentState.SCHEDULED: WARN,
+    PaymentState.PROCESSING: INFO,
+    PaymentState.REQUIRES_ACTION: HOLD,
+    PaymentState.SUCCEEDED: OK,
+    PaymentState.FAILED: BAD,
+    PaymentState.CANCELLED: IDLE,
+    PaymentState.PARTIALLY_REFUNDED: IDLE,
+    PaymentState.REFUNDED: IDLE,
+}
+
+JOBS = {
+    "invoice_issuing": "Issue invoices",
+    "deposit_matching": "Apply credits and deposits",
+    "payment_collection": "Collect payments",
+    "payment_retrying": "Retry payments",
+    "settlement_closing": "Close settlements",
+    "ledger_check": "Check the books",
+}
+WORKLISTS = {
+    "needs_payer": "The payer must act",
+    "hard_decline": "Declined for good",
+    "retries_exhausted": "Retries used up",
+}
+
+
+def register(app: Flask) -> None:
+    """Give the templates their filters."""
+    app.jinja_env.filters.update(
+        money=money, amount=amount, whole=whole, percent=percent, day=day, instant=instant,
+        clock_time=clock_time, duration=duration, job=job_in_words, worklist=worklist_in_words,
+        tone=tone_of,
+    )  # fmt: skip
+
+
+def money(amount_minor: int, currency: str) -> str:
+    """Write an amount with its currency, `£1,904.20`."""
+    pattern = _pattern(_locale_code(), currency_exponent(currency), with_currency=True)
+    value = Decimal(amount_minor).scaleb(-currency_exponent(currency))
+    return str(pattern.apply(value, _locale(), currency=currency, currency_digits=False))
+
+
+def amount(amount_minor: int, currency: str) -> str:
+    """Write an amount where the currency stands at the head of the column, `1,904.20`."""
+    pattern = _pattern(_locale_code(), currency_exponent(currency), with_currency=False)
+    return str(pattern.apply(Decimal(amount_minor).scaleb(-currency_exponent(currency)), _locale()))
+
+
+def whole(number: int) -> str:
+    """Write a count, `12,480`."""
+    return format_decimal(number, locale=_locale())
+
+
+def percent(part: int, total: int) -> str:
+    """Write a share; it is 100 % only when nothing is left, and 0 % only when there is nothing."""
+    if total <= 0:
+        return format_percent(Decimal(0), locale=_locale())
+    share = Decimal(part) / total
+    if 0 < part < total:
+        share = min(max(share, Decimal("0.01")), Decimal("0.99"))
+    return format_percent(share, locale=_locale())
+
+
+def day(value: date) -> Markup:
+    """Write a day, `18 Mar 2026`."""
+    shown = format_date(value, "d MMM y", locale=_locale())
+    return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), shown)
+
+
+def instant(value: datetime) -> Markup:
+    """Write an instant with its zone, `18 Mar 2026, 09:30 GMT`."""
+    local = value.astimezone(_zone())
+    shown = f"{format_date(local, 'd MMM y', locale=_locale())}, {local:%H:%M} {local:%Z}"
+    return _time(value, shown)
+
+
+def clock_time(value: datetime) -> Markup:
+    """Write the time of day of an instant with its zone, `09:30 GMT`."""
+    local = value.astimezone(_zone())
+    return _time(value, f"{local:%H:%M} {local:%Z}")
+
+
+def duration(seconds: float) -> str:
+    """Write a span by its two largest units, `2 min 14 s`."""
+    left = max(0, round(seconds))
+    if left == 0 and seconds > 0:
+        return "under 1 s"
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        if number or (unit == "s" and not parts):
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2])
+
+
+def job_in_words(job: str) -> str:
+    """Say what a job does; one without words of its own is spelt out."""
+    return JOBS.get(job, job.replace("_", " ").capitalize())
+
+
+def worklist_in_words(worklist: str) -> str:
+    """Say why payments wait on a worklist."""
+    return WORKLISTS.get(worklist, worklist.replace("_", " ").capitalize())
+
+
+def tone_of(state: State) -> tuple[str, str]:
+    """Return the tone and the picture of a state's badge."""
+    return TONES.get(state, IDLE)
+
+
+def language() -> str:
+    """Name the language of the pages for readers of the screen."""
+    return "en"
+
+
+def _time(value: datetime, shown: str) -> Markup:
+    exact = f"{value.astimezone(_zone()):%Y-%m-%d %H:%M:%S %Z}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        value.isoformat(timespec="seconds"), exact, shown
+    )
+
+
+def _locale_code() -> str:
+    visitor = known_visitor()
+    return visitor.organisation.locale if visitor and visitor.organisation else LOCALE
+
+
+def _zone() -> ZoneInfo:
+    visitor = known_visitor()
+    return ZoneInfo(visitor.organisation.zone if visitor and visitor.organisation else ZONE)
+
+
+def _locale() -> Locale:
+    return _parsed(_locale_code())
+
+
+@cache
+def _parsed(code: str) -> Locale:
+    try:
+        return Locale.parse(code)
+    except (ValueError, UnknownLocaleError):
+        return Locale.parse(LOCALE)
+
+
+@cache
+def _pattern(code: str, exponent: int, *, with_currency: bool) -> Any:  # noqa: ANN401 – babel's own
+    """Fix the digits by ISO 4217, which the books use; the locale's tables differ for a few."""
+    locale = _parsed(code)
+    formats = locale.currency_formats["standard"] if with_currency else locale.decimal_formats[None]
+    pattern = copy(formats)
+    pattern.frac_prec = (exponent, exponent)
+    return pattern

@@ -1,0 +1,61 @@
+"""The navigation, by endpoint; an entry shows when its page exists and the person may see it."""
+
+from typing import Any, NamedTuple
+
+from flask import current_app, request, url_for
+from werkzeug.routing import BuildError
+
+from portal.web.access import Permission, permission_of
+from portal.web.visitors import known_visitor
+
+
+class MenuEntry(NamedTuple):
+    """A line of the navigation."""
+
+    endpoint: str
+    label: str
+    picture: str
+
+
+class MenuLine(NamedTuple):
+    """A line of the navigation as it is drawn."""
+
+    address: str
+    label: str
+    picture: str
+    is_current: bool
+
+
+MENU = (
+    MenuEntry("overview.show", "Overview", "overview"),
+    MenuEntry("runs.index", "Runs", "runs"),
+)
+
+
+def menu_lines() -> list[MenuLine]:
+    """List what the person may open; the entry of the page's noun is the current one."""
+    noun = request.blueprint
+    lines = []
+    for entry in MENU:
+        address = target(entry.endpoint)
+        if address is not None:
+            is_current = noun == entry.endpoint.partition(".")[0]
+            lines.append(MenuLine(address, entry.label, entry.picture, is_current))
+    return lines
+
+
+def target(endpoint: str, **values: Any) -> str | None:  # noqa: ANN401 – as `url_for`
+    """Return the address of a page if it exists and the person may see it; None otherwise.
+
+    Shape: a figure is a link when this is an address, and plain text when it is None.
+    """
+    visitor = known_visitor()
+    if visitor is None or endpoint not in current_app.view_functions:
+        return None
+    permission = permission_of(current_app, endpoint)
+    if permission is not Permission.PUBLIC and (permission is None or not visitor.may(permission)):
+        return None
+    try:
+        return url_for(endpoint, **values)
+    except BuildError:
+        return None

@@ -1,0 +1,214 @@
+"""Batch runs as people watch them: the list, one run with live progress, stopping and restarting."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from flask import Blueprint, request, url_for
+from flask.typing import ResponseReturnValue
+
+from portal.clock import now_utc
+from portal.domain.batches import RUN_MOVES, ItemOutcome, RunState
+from portal.domain.errors import Invalid
+from portal.ids import parse_public_id, public_id
+from portal.queries.batches import (
+    CAUSES_MAX,
+    RunRow,
+    get_run,
+    list_causes,
+    list_items,
+    list_runs,
+)
+from portal.services.batches import restart_run, stop_run
+from portal.web.access import Permission, require, roles_with
+from portal.web.htmx import is_part_wanted, nothing_new, redirect_part, render_part
+from portal.web.visitors import POLL_ARGUMENT, current_actor, current_visitor
+
+RUNS_MAX = 25
+ITEMS_MAX = 50
+# An item may be set aside in three ways; a chunk counts them as one.
+ASIDE = "aside"
+ASIDE_OUTCOMES = (ItemOutcome.SKIPPED, ItemOutcome.PARKED, ItemOutcome.UNKNOWN)
+MOVING_STATES = frozenset({RunState.STARTING, RunState.STARTED, RunState.STOPPING})
+POLL_SECONDS = 2
+POLL_SECONDS_LATER = 5
+LATER_SECONDS = 600.0
+ESTIMATE_SECONDS_MIN = 5.0
+
+bp = Blueprint("runs", __name__, url_prefix="/runs")
+
+
+class FilterUnreadable(Invalid):
+    """The address asks for {what} in a way that is not understood. Nothing was changed; choose from
+    the links of the page."""
+
+    what: str
+
+
+class Pace(NamedTuple):
+    """How fast a run is; None where it cannot be said yet."""
+
+    seconds: float | None
+    per_second: float | None
+    seconds_left: float | None
+
+
+@bp.get("")
+@require(Permission.VIEW_RUNS)
+def index() -> ResponseReturnValue:
+    """List the runs, the newest first, page by page."""
+    before, after = _number("before"), _number("after")
+    runs = list_runs(rows_max=RUNS_MAX + 1, before=before, after=after)
+    has_more = len(runs) > RUNS_MAX
+    if after is not None:
+        has_newer, has_older = has_more, True
+        runs = runs[-RUNS_MAX:]
+    else:
+        has_newer, has_older = before is not None, has_more
+        runs = runs[:RUNS_MAX]
+    newer = url_for(".index", after=runs[0].number) if runs and has_newer else None
+    older = url_for(".index", before=runs[-1].number) if runs and has_older else None
+    return render_part(
+        "runs/list.html", "runs/_table.html", runs=runs, now=now_utc(), newer=newer, older=older,
+        is_first=before is None and after is None,
+    )  # fmt: skip
+
+
+@bp.get("/<public_run:run_id>")
+@require(Permission.VIEW_RUNS)
+def show(run_id: UUID) -> ResponseReturnValue:
+    """Show a run; a poll gets only what has changed since."""
+    run, now = get_run(run_id), now_utc()
+    seen = request.args.get(POLL_ARGUMENT)
+    if seen is not None and seen == mark_of(run):
+        return nothing_new()
+    is_poll = seen is not None and is_part_wanted()
+    context = {
+        "run": run,
+        "now": now,
+        "is_moving": run.state in MOVING_STATES,
+        "is_live": run.state in MOVING_STATES and request.args.get("live") != "off",
+        "address": url_for(".show", run_id=run_id),
+        "mark": mark_of(run),
+        "poll_seconds": _poll_seconds(run, now),
+        "pace": pace_of(run, now),
+        "causes": list_causes(run_id),
+        "causes_max": CAUSES_MAX,
+        "said": _said(run, seen) if is_poll else None,
+        **_actions(run),
+    }
+    # The list of items stays still while a run moves, and is brought up to date at its end.
+    if not is_poll or run.state not in MOVING_STATES:
+        context |= _items(run, is_poll=is_poll)
+    return render_part("runs/show.html", "runs/_progress.html", **context)
+
+
+@bp.post("/<public_run:run_id>/stop")
+@require(Permission.CONTROL_RUNS)
+def stop(run_id: UUID) -> ResponseReturnValue:
+    """Let a run stop after the chunks that are being worked."""
+    stop_run(run_id=run_id, actor=current_actor(), now=now_utc())
+    return redirect_part(url_for(".show", run_id=run_id))
+
+
+@bp.post("/<public_run:run_id>/restart")
+@require(Permission.CONTROL_RUNS)
+def restart(run_id: UUID) -> ResponseReturnValue:
+    """Let a stopped or failed run go on where it stood."""
+    restart_run(run_id=run_id, actor=current_actor(), now=now_utc())
+    return redirect_part(url_for(".show", run_id=run_id))
+
+
+def mark_of(run: RunRow) -> str:
+    """Name what a page shows of a run; equal marks look the same.
+
+    Shape: state, then the counts, joined by dots.
+    """
+    counts = (run.done, run.filtered, run.skipped, run.failed, run.leased, run.lost, run.given_up)
+    return ".".join([run.state.value, *map(str, counts)])
+
+
+def pace_of(run: RunRow, now: datetime) -> Pace:
+    """Work out how long a run has taken, how fast it is and how long it may still take."""
+    if run.started_at is None:
+        return Pace(None, None, None)
+    seconds = max(0.0, ((run.finished_at or now) - run.started_at).total_seconds())
+    per_second = run.handled / seconds if seconds > 0 and run.handled else None
+    left = None
+    if per_second and run.state is RunState.STARTED and seconds >= ESTIMATE_SECONDS_MIN:
+        left = (run.items_count - run.handled) / per_second
+    return Pace(seconds, per_second, left)
+
+
+def _actions(run: RunRow) -> dict[str, object]:
+    events = RUN_MOVES.events_from(run.state)
+    may_control = current_visitor().may(Permission.CONTROL_RUNS)
+    return {
+        "may_stop": may_control and "stop" in events,
+        "may_restart": may_control and "restart" in events,
+        "lacks_role": not may_control and bool({"stop", "restart"} & set(events)),
+        "controlling_roles": [role.label for role in roles_with(Permission.CONTROL_RUNS)],
+    }
+
+
+def _items(run: RunRow, *, is_poll: bool) -> dict[str, object]:
+    chosen = None if is_poll else request.args.get("outcome")
+    code = None if is_poll else request.args.get("code")
+    after = None if is_poll else request.args.get("after")
+    outcomes = _outcomes(chosen)
+    after_id = parse_public_id("item", after) if after else None
+    if after and after_id is None:
+        raise FilterUnreadable(what="a page of items")
+    items = list_items(
+        run.id, rows_max=ITEMS_MAX + 1, outcomes=outcomes, code=code, after=after_id
+    )
+    more = None
+    if len(items) > ITEMS_MAX:
+        items = items[:ITEMS_MAX]
+        more = url_for(
+            ".show", run_id=run.id, outcome=chosen, code=code,
+            after=public_id("item", items[-1].item_id), _anchor="items",
+        )  # fmt: skip
+    return {"items": items, "chosen": chosen, "code": code, "after": after, "more": more}
+
+
+def _outcomes(chosen: str | None) -> tuple[ItemOutcome, ...]:
+    if chosen is None:
+        return ()
+    if chosen == ASIDE:
+        return ASIDE_OUTCOMES
+    try:
+        return (ItemOutcome(chosen),)
+    except ValueError:
+        raise FilterUnreadable(what="an outcome") from None
+
+
+def _number(name: str) -> int | None:
+    text = request.args.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise FilterUnreadable(what="a page of runs")
+    return int(text)
+
+
+def _poll_seconds(run: RunRow, now: datetime) -> int:
+    seconds = pace_of(run, now).seconds or 0.0
+    return POLL_SECONDS if seconds < LATER_SECONDS else POLL_SECONDS_LATER
+
+
+def _said(run: RunRow, seen: str | None) -> str | None:
+    """Say aloud what a listener should know: each quarter, the first failure and the end."""
+    state, *counts = (seen or "").split(".")
+    if state and state != run.state.value:
+        return f"Run {run.number}: {run.state.label.lower()}."
+    numbers = [int(count) for count in counts if count.isdigit()]
+    if len(numbers) < 4 or not run.items_count:
+        return None
+    before, failed_before = sum(numbers[:4]), numbers[3]
+    if run.failed and not failed_before:
+        return f"The first item has failed; {run.handled} of {run.items_count} items are handled."
+    quarter = 4 * run.handled // run.items_count
+    if quarter > 4 * before // run.items_count:
+        return f"{25 * quarter} percent of the items are handled."
+    return None

@@ -1,0 +1,260 @@
+"""A definition (data), checked and compiled once per run: what each stage asks of the agreement.
+
+Reading, writing and hashing definitions is done in `rules.definitions`, the checking of a
+definition clause by clause in `rules.compiling`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from portal.domain.money import (
+    AMOUNT_MINOR_MAX,
+    MAJOR_DIGITS_MAX,
+    AmountTooLarge,
+    Rounding,
+    check_amount,
+    currency_exponent,
+    round_ratio,
+)
+from rules.calculation import TaxCodeUnknown
+from rules.clauses import ClauseKind, say
+from rules.compiling import BoundClause, Problem, RuleSetInvalid, bind_clauses
+from rules.conditions import Test
+from rules.definitions import definition_hash, dump_definition, load_definition
+from rules.policies import apportion, p101_retry_after_days, p102_credits_are_applied_in_order
+from rules.types import (
+    Allocation,
+    Assessment,
+    Charge,
+    Finding,
+    InvoiceFacts,
+    InvoicePrice,
+    LineFacts,
+    OpenInvoiceFacts,
+    PaymentFacts,
+    RetryDecision,
+    Severity,
+    SourceFacts,
+    Stage,
+    TaxAmount,
+)
+
+__all__ = [
+    "CompiledRuleSet",
+    "Problem",
+    "RuleSetInvalid",
+    "compile_rule_set",
+    "definition_hash",
+    "dump_definition",
+    "load_definition",
+]
+
+# A document is priced at these stages, and so needs tax codes that are known.
+_PRICED_STAGES = frozenset({Stage.IMPORT, Stage.ISSUE})
+
+Check = tuple[Callable[[InvoiceFacts], str | None], Test | None, str, Severity, str | None]
+
+
+def compile_rule_set(
+    definition: Mapping[str, Any], *, holidays: AbstractSet[date]
+) -> "CompiledRuleSet":
+    """Check a definition and bind its clauses.
+
+    Raises: RuleSetInvalid, which carries every problem found.
+    """
+    return CompiledRuleSet(bind_clauses(definition, holidays=frozenset(holidays)), holidays)
+
+
+class CompiledRuleSet:
+    """What one organisation agreed, ready to be asked."""
+
+    __slots__ = (
+        "_bound",
+        "_checks",
+        "_due_clauses",
+        "_fees",
+        "_order",
+        "_rates",
+        "_retries",
+        "_set_offs",
+        "_tax",
+        "_tax_code",
+        "rounding",
+        "stages",
+    )
+
+    def __init__(self, bound: Sequence[BoundClause], holidays: AbstractSet[date]) -> None:
+        """Sort bound clauses by what they do; `compile_rule_set` is the way in."""
+        by_kind = {
+            kind: [each for each in bound if each.clause.kind is kind] for kind in ClauseKind
+        }
+        tax = by_kind[ClauseKind.TAX][0]
+        self._bound = tuple(bound)
+        self._tax: Callable[[tuple[LineFacts, ...]], tuple[TaxAmount, ...]] = tax.call
+        self._tax_code = tax.clause.code
+        self._rates: Mapping[str, int] = tax.values["rates"]
+        self.rounding: Rounding = tax.rounding
+        self._due_clauses = [(each.call, each.test) for each in by_kind[ClauseKind.DUE]]
+        self._fees = [(each.call, each.test) for each in by_kind[ClauseKind.FEE]]
+        self._retries = [(each.call, each.test) for each in by_kind[ClauseKind.RETRY]]
+        self._set_offs = [each.call for each in by_kind[ClauseKind.SET_OFF]]
+        orders = by_kind[ClauseKind.ORDER]
+        self._order = orders[0].call if orders else p102_credits_are_applied_in_order
+        self._retries.append((_never_again(frozenset(holidays)), None))
+        self._checks: dict[str, list[Check]] = {stage: [] for stage in Stage}
+        for each in by_kind[ClauseKind.CHECK]:
+            entry = each.clause
+            for stage in each.stages:
+                check = (each.call, each.test, entry.code, each.severity, entry.field)
+                self._checks[stage].append(check)
+        used = {stage for each in bound for stage in each.stages}
+        self.stages: tuple[Stage, ...] = tuple(stage for stage in Stage if stage in used)
+
+    @property
+    def tax_codes(self) -> tuple[str, ...]:
+        """The tax codes that are agreed, in the order of the definition."""
+        return tuple(self._rates)
+
+    def tax_rate_bps(self, tax_code: str) -> int:
+        """Return the rate of a tax code.
+
+        Raises: TaxCodeUnknown.
+        """
+        rate_bps = self._rates.get(tax_code)
+        if rate_bps is None:
+            raise TaxCodeUnknown(tax_code=tax_code)
+        return rate_bps
+
+    def line_net_minor(self, quantity: Decimal, unit_price: Decimal, currency: str) -> int:
+        """Multiply exactly and round once, by the agreed mode.
+
+        Raises: AmountTooLarge; CurrencyUnknown.
+        """
+        # Ratios of whole numbers, since Decimal would round at the context's precision first.
+        for factor in (quantity, unit_price):
+            if not factor.is_finite() or factor.adjusted() > MAJOR_DIGITS_MAX:
+                raise AmountTooLarge(largest=AMOUNT_MINOR_MAX)
+        count, parts = quantity.as_integer_ratio()
+        price, price_parts = unit_price.as_integer_ratio()
+        scale = 10 ** currency_exponent(currency)
+        return check_amount(round_ratio(count * price * scale, parts * price_parts, self.rounding))
+
+    def validate(self, stage: Stage | str, facts: InvoiceFacts) -> tuple[Finding, ...]:
+        """Ask every check of a stage; an unknown tax code is found at import and issue by itself.
+
+        Shape: in the order of the definition; empty when all is well.
+        """
+        findings: list[Finding] = []
+        if stage in _PRICED_STAGES:
+            rates = self._rates
+            findings.extend(
+                [self._unknown_tax(line) for line in facts.lines if line[3] not in rates]
+            )
+        for check, test, code, severity, field in self._checks[stage]:
+            if test is None or test(facts):
+                message = check(facts)
+                if message is not None:
+                    findings.append(Finding(code, severity, message, field))
+        return tuple(findings)
+
+    def collect_findings(self, facts: InvoiceFacts) -> tuple[Finding, ...]:
+        """Say why an open invoice is not to be collected on its business date."""
+        return self.validate(Stage.COLLECT, facts)
+
+    def price(self, facts: InvoiceFacts) -> InvoicePrice:
+        """Compute what a document comes to, credit notes with positive amounts as well.
+
+        Raises: TaxCodeUnknown; AmountTooLarge.
+        """
+        lines = facts.lines
+        revenues: dict[str, int] = {}
+        net_minor = 0
+        for _, line_minor, code, _ in lines:
+            net_minor += line_minor
+            revenues[code] = revenues.get(code, 0) + line_minor
+        taxes = self._tax(lines)
+        tax_minor = 0
+        for tax in taxes:
+            tax_minor += tax[3]
+        total_minor = check_amount(net_minor + tax_minor)
+        return InvoicePrice(
+            net_minor,
+            tax_minor,
+            total_minor,
+            taxes,
+            tuple(sorted(revenues.items())),
+            self._due_on(facts),
+        )
+
+    def assess(self, stage: Stage | str, facts: InvoiceFacts) -> Assessment:
+        """Price a document, then ask the checks about the priced document.
+
+        Shape: total, open amount and due date of the facts are taken from the price; without a
+        price (an unknown tax code, a total too large) the findings that block it are there.
+        """
+        try:
+            price = self.price(facts)
+        except TaxCodeUnknown:
+            unknown = [line for line in facts.lines if line.tax_code not in self._rates]
+            return Assessment(None, tuple(self._unknown_tax(line) for line in unknown))
+        except AmountTooLarge as error:
+            finding = Finding(self._tax_code, Severity.BLOCK, error.message, "total_minor")
+            return Assessment(None, (finding,))
+        total = price.total_minor
+        priced = InvoiceFacts._make((*facts[:12], total, total, price.due_on))
+        return Assessment(price, self.validate(stage, priced))
+
+    def decide_retry(self, facts: PaymentFacts) -> RetryDecision:
+        """Say whether a failed payment is tried again, when, and otherwise whose work it is.
+
+        Shape: the first retry clause that applies decides; without one nothing is tried again.
+        """
+        decide = next(call for call, test in self._retries if test is None or test(facts))
+        decision: RetryDecision = decide(facts)
+        return decision
+
+    def allocate(
+        self, sources: Sequence[SourceFacts], invoices: Sequence[OpenInvoiceFacts]
+    ) -> tuple[Allocation, ...]:
+        """Settle a payer's open invoices from the payer's own money, all in one currency.
+
+        Shape: deposits only by agreement and with the payer's consent.
+        """
+        usable = [each for each in sources if each.kind != "deposit" or self._may_set_off(each)]
+        return apportion(*self._order(usable, invoices))
+
+    def late_fee(self, facts: InvoiceFacts) -> tuple[Charge, ...]:
+        """Compute the fees and interest of an overdue invoice on its business date."""
+        charges = (call(facts) for call, test in self._fees if test is None or test(facts))
+        return tuple(charge for charge in charges if charge is not None)
+
+    def explain(self) -> list[str]:
+        """Write the agreement as sentences, one per clause in the order of the definition."""
+        return [each.explain() for each in self._bound]
+
+    def _due_on(self, facts: InvoiceFacts) -> date:
+        for call, test in self._due_clauses:
+            if test is None or test(facts):
+                due_on: date = call(facts)
+                return due_on
+        raise AssertionError("compiling made sure that the last due clause has no condition")
+
+    def _may_set_off(self, source: SourceFacts) -> bool:
+        return source.may_set_off and any(call(source) for call in self._set_offs)
+
+    def _unknown_tax(self, line: LineFacts) -> Finding:
+        message = (
+            f"Line {line.position} has the tax code “{line.tax_code}”, which is not agreed; "
+            f"use one of {say('', self.tax_codes)}."
+        )
+        return Finding(self._tax_code, Severity.BLOCK, message, "lines")
+
+
+def _never_again(holidays: frozenset[date]) -> Callable[[PaymentFacts], RetryDecision]:
+    """Decide where nothing about retries is agreed: the first attempt is the only one."""
+    return lambda facts: p101_retry_after_days(
+        facts, attempts_max=1, days_between=(1,), holidays=holidays
+    )

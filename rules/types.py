@@ -1,0 +1,166 @@
+"""What the rules are told and what they answer: facts, findings, prices, charges and decisions.
+
+Facts and results are named tuples, because a run makes hundreds of thousands of them.
+"""
+
+from datetime import date
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+PaymentReasonKind = Literal["decline", "return"]
+SourceKind = Literal["credit_note", "payer_credit", "deposit"]
+RetryAction = Literal["retry", "fail"]
+
+
+class Stage(StrEnum):
+    """The moment at which a clause is asked."""
+
+    IMPORT = "import"
+    ISSUE = "issue"
+    APPLY = "apply"
+    COLLECT = "collect"
+    RETRY = "retry"
+    REMIND = "remind"
+
+
+class Severity(StrEnum):
+    """Whether a finding stops the document or only tells about it."""
+
+    BLOCK = "block"
+    WARN = "warn"
+
+
+class LineFacts(NamedTuple):
+    """One line of a document; the net amount may be negative (a discount)."""
+
+    position: int
+    net_minor: int
+    revenue_code: str
+    tax_code: str
+
+
+class InvoiceFacts(NamedTuple):
+    """What the rules may know of an invoice.
+
+    Shape: `None` is absent; amounts of a credit note are positive like those of an invoice.
+    """
+
+    invoice_id: str
+    kind: str
+    currency: str
+    payer_kind: str | None
+    payer_ref: str | None
+    has_default_payer: bool
+    external_ref: str | None
+    purchase_order_ref: str | None
+    document_on: date | None
+    business_date: date
+    is_duplicate: bool
+    lines: tuple[LineFacts, ...]
+    total_minor: int = 0
+    open_minor: int = 0
+    due_on: date | None = None
+
+
+class PaymentFacts(NamedTuple):
+    """What the rules may know of a payment that was declined or returned.
+
+    Shape: `attempt_number` counts from one and is that of the attempt that has just failed.
+    """
+
+    payment_id: str
+    amount_minor: int
+    currency: str
+    attempt_number: int
+    reason_code: str
+    reason_kind: PaymentReasonKind
+    business_date: date
+    first_attempt_on: date
+
+
+class SourceFacts(NamedTuple):
+    """Money of a payer that could settle an invoice."""
+
+    kind: SourceKind
+    id: str
+    available_minor: int
+    since: date
+    may_set_off: bool
+
+
+class OpenInvoiceFacts(NamedTuple):
+    """An invoice of that payer with something still open."""
+
+    id: str
+    open_minor: int
+    due_on: date
+    issued_on: date
+    total_minor: int
+
+
+class Finding(NamedTuple):
+    """One sentence about one document, by one clause."""
+
+    code: str
+    severity: Severity
+    message: str
+    field: str | None = None
+
+
+class TaxAmount(NamedTuple):
+    """The tax of one category: there is exactly one per tax code of a document."""
+
+    tax_code: str
+    rate_bps: int
+    net_minor: int
+    tax_minor: int
+
+
+class InvoicePrice(NamedTuple):
+    """What a document comes to.
+
+    Shape: taxes and revenues are sorted by code; revenues add up to the net amount.
+    """
+
+    net_minor: int
+    tax_minor: int
+    total_minor: int
+    taxes: tuple[TaxAmount, ...]
+    revenues: tuple[tuple[str, int], ...]
+    due_on: date
+
+
+class Assessment(NamedTuple):
+    """A price and the findings about the priced document; no price when it cannot be computed."""
+
+    price: InvoicePrice | None
+    findings: tuple[Finding, ...]
+
+
+class Charge(NamedTuple):
+    """A fee or interest that becomes a document of its own."""
+
+    code: str
+    amount_minor: int
+    description: str
+
+
+class RetryDecision(NamedTuple):
+    """Whether a failed payment is tried again, and otherwise whose work list it goes to.
+
+    Shape: `next_on` is set exactly when the action is retry, `worklist` exactly when it is fail.
+    """
+
+    action: RetryAction
+    next_on: date | None
+    worklist: str | None
+    explanation: str
+
+
+class Allocation(NamedTuple):
+    """Part of one source that settles part of one invoice."""
+
+    source_kind: SourceKind
+    source_id: str
+    invoice_id: str
+    amount_minor: int
