@@ -173,7 +173,9 @@ class Config:
         900.0, "Seconds after which a pending payment is asked for.", read=number(0.1, DAY_SECONDS)
     )
     events_seconds: float = setting(
-        900.0, "How often a gateway is asked for events that no webhook brought.", read=number(0.1, 86_400)
+        900.0,
+        "How often a gateway is asked for events that no webhook brought.",
+        read=number(0.1, 86_400),
     )
     not_found_quiet_seconds: float = setting(
         60.0, "Seconds between two answers 'not found' before they are believed.",

@@ -283,7 +283,7 @@ def signals_stop() -> Iterator[None]:
 
     What is to be stopped in order belongs into the block as well: from the first signal on,
     further ones are ignored until the block has ended.
-    Raises: Stopped inside the block; swallowed at its end.
+    Raises: Stopped inside the block, an exit with 128 and the signal's number unless it is caught.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -296,8 +296,6 @@ def signals_stop() -> Iterator[None]:
     before = {each: signal.signal(each, stop) for each in watched}
     try:
         yield
-    except Stopped:
-        pass
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

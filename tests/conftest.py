@@ -150,20 +150,22 @@ def owner(owner_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def unguarded(owner: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """The owner's connection to a clone that no longer defends itself, for spoiling a book.
+def unguarded(owner: psycopg.Connection[Any]) -> None:
+    """A clone that no longer defends itself, so that a test can spoil its book.
 
-    Shape: no row-level security, no triggers, no foreign keys; checks and unique keys stay.
+    Shape: the app role may do anything, to its organisation's rows; there are no triggers, foreign
+    keys or partial unique indexes. Checks stay.
     """
     tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
     keys = "SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'f'"
+    partial = "SELECT indexrelid::regclass FROM pg_index WHERE indisunique AND indpred IS NOT NULL"
     statements = [
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO portal_app",
         *(f"ALTER TABLE {row[0]} DISABLE TRIGGER USER" for row in owner.execute(tables)),
-        *(f"ALTER TABLE {row[0]} DISABLE ROW LEVEL SECURITY" for row in owner.execute(tables)),
         *(f"ALTER TABLE {row[0]} DROP CONSTRAINT {row[1]}" for row in owner.execute(keys)),
+        *(f"DROP INDEX {row[0]}" for row in owner.execute(partial)),
     ]
     owner.execute("; ".join(statements))
-    return owner
 
 
 @pytest.fixture

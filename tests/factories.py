@@ -179,7 +179,7 @@ def make_draft_invoice(
             "state": "draft",
             "payer_id": over.get("payer_id") or make_payer(organisation_id=owner).id,
             "external_ref": f"DOC-{next(_serial)}",
-            "document_on": BUSINESS_ON,
+            "document_on": EARLIER_ON,
             "net_minor": net,
             "total_minor": net,
         }
@@ -201,9 +201,12 @@ def make_draft_invoice(
 
 
 def make_issued_invoice(
-    *, business_on: date = BUSINESS_ON, organisation_id: UUID | None = None, **over: Any
+    *, business_on: date = EARLIER_ON, organisation_id: UUID | None = None, **over: Any
 ) -> Any:
-    """Issue a draft through the service; 100.00 plus 19 % tax unless lines are given."""
+    """Issue a draft through the service: 100.00 plus 19 % tax, due on 16 March, before now.
+
+    Shape: a series knows no way back, so documents of later days are made later.
+    """
     with _home(organisation_id) as owner:
         draft = make_draft_invoice(organisation_id=owner, **over)
         (result,) = issue_invoices(
@@ -243,7 +246,7 @@ def make_payment(
     """Start collecting a due invoice through the service: a processing payment of 119.00."""
     with _home(organisation_id) as owner:
         if invoice is None:
-            invoice = make_issued_invoice(organisation_id=owner, business_on=EARLIER_ON, **over)
+            invoice = make_issued_invoice(organisation_id=owner, **over)
         make_mandate(organisation_id=owner, payer_id=invoice.payer_id)
         (result,) = start_payments(
             invoice_ids=[invoice.id], business_on=BUSINESS_ON, actor=CLERK, now=NOW

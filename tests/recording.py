@@ -27,7 +27,7 @@ class Recording:
     def add(self, statement: Any) -> None:
         """Keep one statement unless it is a ping or only names the organisation."""
         text = statement.decode() if isinstance(statement, bytes) else str(statement)
-        if text.strip() and SCOPE not in text:
+        if text.strip(" ;") and SCOPE not in text:
             self.texts.append(text)
 
 

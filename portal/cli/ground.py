@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from portal.cli import is_quiet
 from portal.config import Config
-from portal.supervisor import MergedLog, signals_stop
+from portal.supervisor import MergedLog, Stopped, signals_stop
 
 WEBHOOK_PATH = "/api/v1/webhooks"
 
@@ -36,9 +37,12 @@ def up(*, fresh: bool) -> None:
 
     def silent(_name: str, _line: str) -> None: ...
 
-    with signals_stop(), started_portal(
-        config, fresh=fresh, write=silent if quiet else MergedLog()
-    ) as running:  # fmt: skip
+    write = silent if quiet else MergedLog()
+    with (
+        contextlib.suppress(Stopped),
+        signals_stop(),
+        started_portal(config, fresh=fresh, write=write) as running,
+    ):
         if not quiet:
             click.echo(f"The portal answers at {running.config.url}; Ctrl-C stops it.")
         # The signal handler ends this wait.

@@ -99,9 +99,10 @@ def start_processes(config: Config, supervisor: Supervisor) -> None:
     portal = [sys.executable, "-m", "portal"]
     if runs_own_gateway(config):
         supervisor.start("gateway", [*portal, "gateway"], env=env)
+    supervisor.start("web", web_command(config), env=env)
+    if runs_own_gateway(config):
         address = str(config.sandbox_url)
         supervisor.wait_ready("gateway", lambda: answers(address), seconds=READY_SECONDS)
-    supervisor.start("web", web_command(config), env=env)
     place = _loopback(config)
     supervisor.wait_ready("web", lambda: answers(place), seconds=READY_SECONDS)
     for number in range(1, config.workers + 1):

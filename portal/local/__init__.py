@@ -69,7 +69,7 @@ class LocalServers:
         if not config.secret_key:
             changes["secret_key"] = state.secret("secret_key")
         if not config.database_url:
-            self._postgres = PrivatePostgres(state, pg_bin=config.pg_bin)
+            self._postgres = PrivatePostgres(state, pg_bin=config.pg_bin, fresh=self._fresh)
             changes["database_url"], changes["database_owner_url"] = self._postgres.start()
         if not config.redis_url:
             self._valkey = PrivateValkey(state)

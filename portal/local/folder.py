@@ -61,6 +61,8 @@ class StateFolder:
                 f"writable, name another with PORTAL_STATE_FOLDER=, {ELSEWHERE}."
             ) from problem
         self._take(patience_seconds)
+        # Left behind by a portal that was killed; nothing answers there any more.
+        self.withdraw()
 
     def _take(self, patience_seconds: float) -> None:
         assert self._lock is not None

@@ -65,9 +65,10 @@ host all {owner},{app} 127.0.0.1/32 scram-sha-256
 class PrivatePostgres:
     """One PostgreSQL server that belongs to a state folder."""
 
-    def __init__(self, state: StateFolder, *, pg_bin: Path | None) -> None:
+    def __init__(self, state: StateFolder, *, pg_bin: Path | None, fresh: bool = False) -> None:
         """Name the state folder that keeps passwords, port and place; nothing is started."""
         self._state = state
+        self._fresh = fresh
         self._pg_bin = pg_bin
         self._process: subprocess.Popen[bytes] | None = None
         self._own_folders: list[Path] = []
@@ -162,6 +163,8 @@ class PrivatePostgres:
                     "--encoding=UTF8",
                     "--text-search-config=simple",
                     *locale,
+                    # What is thrown away at the end need not survive a power cut while it is made.
+                    *(["--no-sync"] if self._fresh else []),
                 ],
                 user,
                 data.parent,

@@ -112,7 +112,7 @@ def get_run(run_id: UUID) -> RunRow:
     """
     row = fetch_one(f"SELECT {_COLUMNS}{_FROM} WHERE r.id = %s", (run_id,))
     if row is None:
-        raise RunMissing()
+        raise RunMissing
     return _run(row)
 
 
@@ -144,7 +144,9 @@ def list_causes(run_id: UUID) -> list[CauseRow]:
         (run_id, CAUSES_MAX),
     )
     return [
-        CauseRow(ItemOutcome(row.outcome), row.code, row.message, bool(row.is_varied), row.items_count)
+        CauseRow(
+            ItemOutcome(row.outcome), row.code, row.message, bool(row.is_varied), row.items_count
+        )
         for row in rows
     ]
 

@@ -83,7 +83,7 @@ def list_memberships() -> list[MembershipRow]:
         " WHERE m.user_id = NULLIF(current_setting('app.user_id', true), '')::uuid"
         " ORDER BY o.name, o.id"
     )
-    return [MembershipRow(*row[:-1], Role(row[-1])) for row in rows]
+    return [MembershipRow(*row)._replace(role=Role(row[-1])) for row in rows]
 
 
 def find_session(

@@ -461,6 +461,19 @@ def restart_run(*, run_id: UUID, actor: Actor, now: datetime) -> None:
         finish_run(run_id=run_id, now=now)
 
 
+def find_run_id(*, number: int) -> UUID:
+    """Return the id of the run that people call by its number.
+
+    Raises: RunNotFound.
+    """
+    with transaction():
+        row = fetch_one("SELECT id FROM batch_runs WHERE number = %s", (number,))
+    if row is None:
+        raise RunNotFound(number=number)
+    found: UUID = row.id
+    return found
+
+
 def _lock_run(run_id: UUID) -> RunState:
     row = fetch_one("SELECT state FROM batch_runs WHERE id = %s FOR UPDATE", (run_id,))
     if row is None:

@@ -157,7 +157,7 @@ def sign_in(
         user = find_user_by_email(email)
     fits = is_password(password, user.password_hash if user else None)
     if user is None or not fits or not user.is_active:
-        raise SignInRefused()
+        raise SignInRefused
     with acting_for(None, user.id):
         memberships = list_memberships()
     home_id = memberships[0].organisation_id if memberships else None
@@ -206,7 +206,7 @@ def choose_organisation(*, token: str, user_id: UUID, organisation_id: UUID) -> 
     with acting_for(None, user_id):
         known = {membership.organisation_id for membership in list_memberships()}
     if organisation_id not in known:
-        raise NotAMember()
+        raise NotAMember
     with transaction():
         execute(
             "UPDATE user_sessions SET organisation_id = %s WHERE token_hash = %s AND user_id = %s",

@@ -14,14 +14,9 @@ from portal.web.menu import menu_lines, target
 
 BLUEPRINTS = (auth.bp, overview.bp, runs.bp, health.bp)
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-        "object-src 'none'",
-    )
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
+    " object-src 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -56,14 +51,14 @@ class PublicRunConverter(BaseConverter):
 
     noun = "run"
 
-    def to_python(self, value: str) -> Any:  # noqa: ANN401 – as werkzeug declares it
+    def to_python(self, value: str) -> Any:
         """Read the id; an address with another form does not exist."""
         found = parse_public_id(self.noun, value)
         if found is None:
             raise ValidationError
         return found
 
-    def to_url(self, value: Any) -> str:  # noqa: ANN401 – as werkzeug declares it
+    def to_url(self, value: Any) -> str:
         """Write the id."""
         return public_id(self.noun, value)
 
@@ -99,7 +94,7 @@ def register(app: Flask) -> None:
     app.after_request(_with_headers(is_https=is_https))
 
 
-def _with_headers(*, is_https: bool) -> Any:  # noqa: ANN401 – a function for Flask
+def _with_headers(*, is_https: bool) -> Any:
     def put_headers(answer: Response) -> Response:
         for name, value in HEADERS.items():
             answer.headers.setdefault(name, value)

@@ -1,6 +1,6 @@
 """Who may do what: permissions, the roles that hold them, and the one mark of every endpoint.
 
-An endpoint without a mark is refused; `tests/web/test_access.py` shows that none is forgotten.
+An endpoint without a mark is refused.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _MARK = "portal_permission"
 
 
 class Permission(StrEnum):
-    """What an endpoint asks of the person; the value completes "your role does not allow you to"."""
+    """What an endpoint asks for; the value completes "your role does not allow you to"."""
 
     # Open to everyone: the way in, static files and the sign of life.
     PUBLIC = "look at this page"

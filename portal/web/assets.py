@@ -1,10 +1,11 @@
-"""The style sheet, joined once from its layers, and the names under which files may be kept for good."""
+"""The style sheet, joined from its layers, and the names under which files are kept for good."""
 
 import hashlib
 from functools import cache
 from pathlib import Path
 
 from flask import Blueprint, Flask, Response, current_app, request, url_for
+from flask.typing import ResponseReturnValue
 
 from portal.web.access import Permission, require
 
@@ -17,7 +18,7 @@ bp = Blueprint("assets", __name__)
 
 @bp.get("/assets/portal.css")
 @require(Permission.PUBLIC)
-def stylesheet() -> Response:
+def stylesheet() -> ResponseReturnValue:
     """Send the layers as one file."""
     answer = Response(_joined(_static_folder()), mimetype="text/css")
     answer.add_etag()

@@ -24,7 +24,7 @@ class OrganisationUnreadable(Invalid):
     """No organisation was chosen. Nothing was changed; choose one at the top of the page."""
 
 
-class SignInForm(FlaskForm):  # type: ignore[misc] – flask-wtf carries no types
+class SignInForm(FlaskForm):  # type: ignore[misc]  # it carries no types
     """What a person signs in with."""
 
     email = StringField("E-mail address", [InputRequired("Enter your e-mail address.")])
@@ -82,7 +82,7 @@ def choose() -> ResponseReturnValue:
     try:
         organisation_id = UUID(request.form.get("organisation", ""))
     except ValueError:
-        raise OrganisationUnreadable() from None
+        raise OrganisationUnreadable from None
     choose_organisation(
         token=session["token"], user_id=current_visitor().id, organisation_id=organisation_id
     )
@@ -103,10 +103,8 @@ def _form_page(
 
 
 def _local(address: str | None) -> str:
-    """Return an address inside this portal; anything else leads to the overview.
-
-    Source: browsers read `//host`, `/\\host` and control characters as another site.
-    """
+    """Return an address inside this portal; anything else leads to the overview."""
+    # Browsers take two slashes, a backslash or a control character for the way to another site.
     if not address or not address.startswith("/") or not address.isprintable():
         return "/"
     parts = urlsplit(address)

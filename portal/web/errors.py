@@ -26,6 +26,8 @@ log = get_log(__name__)
 
 STATUS = {NotFound: 404, Invalid: 422, Conflict: 409, Forbidden: 403, Unavailable: 503}
 RETRY_SECONDS = 30
+ERRORS_FROM = 400
+FAULTS_FROM = 500
 
 
 class Words(NamedTuple):
@@ -99,7 +101,7 @@ def render_error(status: int, sentence: str | None = None, *, code: str | None =
 
     Shape: machines get problem details; nothing here asks the database.
     """
-    words = WORDS.get(status, WORDS[500] if status >= 500 else WORDS[400])
+    words = WORDS.get(status, WORDS[500] if status >= FAULTS_FROM else WORDS[400])
     said = sentence or words.sentence
     reference = g.get("request_id", "")
     if request.path.startswith(MACHINE_PATHS):
@@ -121,7 +123,7 @@ def render_error(status: int, sentence: str | None = None, *, code: str | None =
             answer.headers["HX-Retarget"] = "#alerts"
             answer.headers["HX-Reswap"] = "innerHTML"
     answer.status_code = status
-    if status == 503:
+    if status == STATUS[Unavailable]:
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
     return answer
 
@@ -148,7 +150,7 @@ def _answer_csrf_error(error: CSRFError) -> Response:
 
 
 def _answer_http_error(error: HTTPException) -> Response:
-    if error.code is None or error.code < 400:
+    if error.code is None or error.code < ERRORS_FROM:
         # A redirect to the right spelling of an address is no error.
         return make_response(error.get_response())
     answer = render_error(error.code)
@@ -167,5 +169,5 @@ def _answer_outage(error: Exception) -> Response:
 def _answer_fault(error: Exception) -> Response:
     if current_app.config.get("PROPAGATE_EXCEPTIONS"):
         raise error
-    log.exception("request.fault", path=request.path, exc_info=error)
+    log.error("request.fault", path=request.path, exc_info=error)
     return render_error(500)

@@ -32,13 +32,14 @@ BAD = ("bad", "alert")
 INFO = ("info", "half")
 IDLE = ("idle", "dash")
 HOLD = ("hold", "question")
+PAUSED = ("hold", "pause")
 TONES: dict[State, tuple[str, str]] = {
     RunState.PREPARED: IDLE,
-    RunState.AWAITING_APPROVAL: HOLD,
+    RunState.AWAITING_APPROVAL: PAUSED,
     RunState.STARTING: INFO,
     RunState.STARTED: INFO,
     RunState.STOPPING: WARN,
-    RunState.STOPPED: HOLD,
+    RunState.STOPPED: PAUSED,
     RunState.COMPLETED: OK,
     RunState.FAILED: BAD,
     RunState.ABANDONED: IDLE,
@@ -47,7 +48,7 @@ TONES: dict[State, tuple[str, str]] = {
     ItemOutcome.SKIPPED: WARN,
     ItemOutcome.FAILED: BAD,
     ItemOutcome.UNKNOWN: HOLD,
-    ItemOutcome.PARKED: HOLD,
+    ItemOutcome.PARKED: PAUSED,
     PaymentState.SCHEDULED: WARN,
     PaymentState.PROCESSING: INFO,
     PaymentState.REQUIRES_ACTION: HOLD,
@@ -134,7 +135,7 @@ def duration(seconds: float) -> str:
     left = max(0, round(seconds))
     if left == 0 and seconds > 0:
         return "under 1 s"
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         number, left = divmod(left, size)
         if number or (unit == "s" and not parts):
@@ -192,7 +193,7 @@ def _parsed(code: str) -> Locale:
 
 
 @cache
-def _pattern(code: str, exponent: int, *, with_currency: bool) -> Any:  # noqa: ANN401 – babel's own
+def _pattern(code: str, exponent: int, *, with_currency: bool) -> Any:
     """Fix the digits by ISO 4217, which the books use; the locale's tables differ for a few."""
     locale = _parsed(code)
     formats = locale.currency_formats["standard"] if with_currency else locale.decimal_formats[None]

@@ -9,12 +9,12 @@ from htmx_flask.requests import HtmxHeaders
 
 def is_part_wanted() -> bool:
     """Say whether HTMX asks for a part; coming back through the history it wants the page."""
-    headers: HtmxHeaders = request.htmx  # type: ignore[attr-defined] – added by htmx-flask
+    headers: HtmxHeaders = request.htmx  # type: ignore[attr-defined]  # added by htmx-flask
     return bool(headers) and not headers.history_restore_request
 
 
 def render_part(
-    page: str, part: str, *, status: int = 200, **context: Any  # noqa: ANN401 – template values
+    page: str, part: str, *, status: int = 200, **context: Any
 ) -> Response:
     """Render the page, or its part when HTMX asks for one; both know the same values."""
     template = part if is_part_wanted() else page

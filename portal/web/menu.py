@@ -44,7 +44,7 @@ def menu_lines() -> list[MenuLine]:
     return lines
 
 
-def target(endpoint: str, **values: Any) -> str | None:  # noqa: ANN401 – as `url_for`
+def target(endpoint: str, **values: Any) -> str | None:
     """Return the address of a page if it exists and the person may see it; None otherwise.
 
     Shape: a figure is a link when this is an address, and plain text when it is None.

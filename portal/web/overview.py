@@ -28,6 +28,12 @@ from portal.web.visitors import current_organisation
 
 LATEST_RUNS_MAX = 5
 BAR_WIDTH = 1000  # Units of the drawing; the page scales it.
+HINT = "These payments are not tried again by themselves."
+HINTS = {
+    "needs_payer": "Ask the payer for another way to pay.",
+    "hard_decline": "The bank refuses for good; agree on another way.",
+    "retries_exhausted": "All planned tries are used; decide how to go on.",
+}
 COLLECTED_STATES = (PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED)
 
 bp = Blueprint("overview", __name__)
@@ -104,7 +110,7 @@ def _books(
             currency=currency,
             invoices=by_currency[currency],
             parts=lay_out(_parts(by_currency[currency])),
-            payments=[one for one in payments if one.currency == currency],
+            payments=_in_order([one for one in payments if one.currency == currency]),
             collected=_total(
                 [one for one in payments if one.state in COLLECTED_STATES], currency
             ),
@@ -117,6 +123,12 @@ def _books(
         )
         for currency in ordered
     ]
+
+
+def _in_order(payments: Sequence[PaymentFigures]) -> list[PaymentFigures]:
+    """Order states as a payment lives through them, not by their letters."""
+    life = list(PaymentState)
+    return sorted(payments, key=lambda one: life.index(one.state))
 
 
 def _parts(figures: InvoiceFigures) -> list[Part]:
@@ -172,7 +184,7 @@ def _waiting(
     ]  # fmt: skip
     found += [
         Waiting(
-            worklist_in_words(one.worklist), "Payments that are not tried again by themselves.",
+            worklist_in_words(one.worklist), HINTS.get(one.worklist, HINT),
             one.payments_count, one.amount_minor, one.currency,
         )
         for one in worklists

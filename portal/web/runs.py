@@ -1,7 +1,7 @@
-"""Batch runs as people watch them: the list, one run with live progress, stopping and restarting."""
+"""Batch runs as people watch them: the list, one run with live progress, stop and restart."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from flask import Blueprint, request, url_for
@@ -10,7 +10,6 @@ from flask.typing import ResponseReturnValue
 from portal.clock import now_utc
 from portal.domain.batches import RUN_MOVES, ItemOutcome, RunState
 from portal.domain.errors import Invalid
-from portal.ids import parse_public_id, public_id
 from portal.queries.batches import (
     CAUSES_MAX,
     RunRow,
@@ -34,6 +33,8 @@ POLL_SECONDS = 2
 POLL_SECONDS_LATER = 5
 LATER_SECONDS = 600.0
 ESTIMATE_SECONDS_MIN = 5.0
+NUMBER_DIGITS_MAX = 9
+QUARTERS = 4
 
 bp = Blueprint("runs", __name__, url_prefix="/runs")
 
@@ -43,6 +44,14 @@ class FilterUnreadable(Invalid):
     the links of the page."""
 
     what: str
+
+
+class ItemFilter(NamedTuple):
+    """Which items of a run the address asks for."""
+
+    outcome: str | None
+    code: str | None
+    after: str | None
 
 
 class Pace(NamedTuple):
@@ -83,23 +92,25 @@ def show(run_id: UUID) -> ResponseReturnValue:
     if seen is not None and seen == mark_of(run):
         return nothing_new()
     is_poll = seen is not None and is_part_wanted()
-    context = {
+    chosen = _filter()
+    context: dict[str, Any] = {
         "run": run,
         "now": now,
         "is_moving": run.state in MOVING_STATES,
         "is_live": run.state in MOVING_STATES and request.args.get("live") != "off",
         "address": url_for(".show", run_id=run_id),
-        "mark": mark_of(run),
+        "poll_address": url_for(".show", run_id=run_id, seen=mark_of(run), **chosen._asdict()),
         "poll_seconds": _poll_seconds(run, now),
         "pace": pace_of(run, now),
         "causes": list_causes(run_id),
         "causes_max": CAUSES_MAX,
         "said": _said(run, seen) if is_poll else None,
+        "chosen": chosen,
         **_actions(run),
     }
     # The list of items stays still while a run moves, and is brought up to date at its end.
     if not is_poll or run.state not in MOVING_STATES:
-        context |= _items(run, is_poll=is_poll)
+        context |= _items(run, chosen)
     return render_part("runs/show.html", "runs/_progress.html", **context)
 
 
@@ -140,7 +151,7 @@ def pace_of(run: RunRow, now: datetime) -> Pace:
     return Pace(seconds, per_second, left)
 
 
-def _actions(run: RunRow) -> dict[str, object]:
+def _actions(run: RunRow) -> dict[str, Any]:
     events = RUN_MOVES.events_from(run.state)
     may_control = current_visitor().may(Permission.CONTROL_RUNS)
     return {
@@ -151,25 +162,25 @@ def _actions(run: RunRow) -> dict[str, object]:
     }
 
 
-def _items(run: RunRow, *, is_poll: bool) -> dict[str, object]:
-    chosen = None if is_poll else request.args.get("outcome")
-    code = None if is_poll else request.args.get("code")
-    after = None if is_poll else request.args.get("after")
-    outcomes = _outcomes(chosen)
-    after_id = parse_public_id("item", after) if after else None
-    if after and after_id is None:
-        raise FilterUnreadable(what="a page of items")
+def _items(run: RunRow, chosen: ItemFilter) -> dict[str, Any]:
     items = list_items(
-        run.id, rows_max=ITEMS_MAX + 1, outcomes=outcomes, code=code, after=after_id
+        run.id,
+        rows_max=ITEMS_MAX + 1,
+        outcomes=_outcomes(chosen.outcome),
+        code=chosen.code,
+        after=_item_id(chosen.after),
     )
     more = None
     if len(items) > ITEMS_MAX:
         items = items[:ITEMS_MAX]
-        more = url_for(
-            ".show", run_id=run.id, outcome=chosen, code=code,
-            after=public_id("item", items[-1].item_id), _anchor="items",
-        )  # fmt: skip
-    return {"items": items, "chosen": chosen, "code": code, "after": after, "more": more}
+        next_page = chosen._replace(after=items[-1].item_id.hex)
+        more = url_for(".show", run_id=run.id, **next_page._asdict(), _anchor="items")
+    return {"items": items, "more": more}
+
+
+def _filter() -> ItemFilter:
+    arguments = request.args
+    return ItemFilter(arguments.get("outcome"), arguments.get("code"), arguments.get("after"))
 
 
 def _outcomes(chosen: str | None) -> tuple[ItemOutcome, ...]:
@@ -183,11 +194,18 @@ def _outcomes(chosen: str | None) -> tuple[ItemOutcome, ...]:
         raise FilterUnreadable(what="an outcome") from None
 
 
+def _item_id(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text is not None else None
+    except ValueError:
+        raise FilterUnreadable(what="a page of items") from None
+
+
 def _number(name: str) -> int | None:
     text = request.args.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+    if not (text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX):
         raise FilterUnreadable(what="a page of runs")
     return int(text)
 
@@ -202,13 +220,13 @@ def _said(run: RunRow, seen: str | None) -> str | None:
     state, *counts = (seen or "").split(".")
     if state and state != run.state.value:
         return f"Run {run.number}: {run.state.label.lower()}."
-    numbers = [int(count) for count in counts if count.isdigit()]
-    if len(numbers) < 4 or not run.items_count:
+    # The outcomes come first in the mark, and failures last among them.
+    *_, failed_before = before = [int(count) for count in counts[:4] if count.isdigit()] or [0]
+    if not run.items_count:
         return None
-    before, failed_before = sum(numbers[:4]), numbers[3]
     if run.failed and not failed_before:
         return f"The first item has failed; {run.handled} of {run.items_count} items are handled."
-    quarter = 4 * run.handled // run.items_count
-    if quarter > 4 * before // run.items_count:
-        return f"{25 * quarter} percent of the items are handled."
+    quarter = QUARTERS * run.handled // run.items_count
+    if quarter > QUARTERS * sum(before) // run.items_count:
+        return f"{100 // QUARTERS * quarter} percent of the items are handled."
     return None

@@ -47,7 +47,7 @@ class NotAllowed(Forbidden):
     action: str
 
 
-class Visitor(UserMixin):  # type: ignore[misc] – flask-login carries no types
+class Visitor(UserMixin):  # type: ignore[misc]  # it carries no types
     """A signed-in person, and the organisation they work for in this request."""
 
     def __init__(self, row: SessionRow) -> None:
@@ -86,7 +86,7 @@ def find_visitor() -> Visitor | None:
 
 def known_visitor() -> Visitor | None:
     """Return who is signed in if that was found out already: for pages that must not ask."""
-    return g.get("visitor")
+    return cast("Visitor | None", g.get("visitor"))
 
 
 def current_visitor() -> Visitor:
@@ -112,7 +112,7 @@ def current_actor() -> Actor:
 def send_to_sign_in() -> ResponseReturnValue:
     """Ask for a sign-in, and come back to the page afterwards."""
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
-    if request.htmx:  # type: ignore[attr-defined] – added by htmx-flask
+    if is_part_wanted():
         current = request.headers.get("HX-Current-URL", "")
         wanted = urlsplit(current).path or None
     address = url_for("auth.sign_in", next=wanted if wanted not in {None, "/"} else None)
@@ -159,7 +159,7 @@ def _guard() -> ResponseReturnValue | None:
     if permission is None:
         raise NotAllowed(action=Permission.SIGNED_IN.value)
     if visitor.organisation is None and permission is not Permission.SIGNED_IN:
-        raise NoOrganisation()
+        raise NoOrganisation
     if not visitor.may(permission):
         raise NotAllowed(action=permission.value)
     _enter(stack, visitor)

@@ -153,6 +153,20 @@ async def closing_a_day_again_gives_the_same_payouts(bench: Bench) -> None:
     assert payout.gross_minor == sum(order.amount_minor for order in orders[:5])
 
 
+async def what_comes_after_the_closing_waits_for_the_next_payout(bench: Bench) -> None:
+    """A closed date stays as it was told, also when a charge of that date arrives later."""
+    order, late = bench.order("approved"), bench.order("approved")
+    async with bench.open() as gateway:
+        await gateway.charge(order)
+        await settled(gateway, order.merchant_ref)
+        first = await gateway.close_day(DAY)
+        await gateway.charge(late)
+        await settled(gateway, late.merchant_ref)
+        assert await gateway.close_day(DAY) == first
+        (following,) = await gateway.close_day(DAY + timedelta(days=1))
+    assert [item.merchant_ref for item in following.items] == [late.merchant_ref]
+
+
 async def currencies_are_paid_out_apart(bench: Bench) -> None:
     """One payout has one currency."""
     euro, franc = bench.order("approved"), replace(bench.order("approved"), currency="CHF")
@@ -246,6 +260,7 @@ CASES: tuple[Callable[[Bench], Coroutine[Any, Any, None]], ...] = (
     a_used_reference_under_another_key_is_never_a_success,
     what_was_never_sent_is_not_found,
     closing_a_day_again_gives_the_same_payouts,
+    what_comes_after_the_closing_waits_for_the_next_payout,
     currencies_are_paid_out_apart,
     a_returned_charge_is_told_and_set_off,
     effects_are_the_sum_of_what_succeeded,

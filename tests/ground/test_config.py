@@ -43,7 +43,11 @@ def test_every_setting_has_a_sentence_and_a_default_that_its_own_check_accepts()
             "state_folder",
             Path("/home/ada/.local/state/billing-portal"),
         ),
-        ({"REDIS_URL": "unix:///run/valkey.sock?db=1"}, "redis_url", "unix:///run/valkey.sock?db=1"),
+        (
+            {"REDIS_URL": "unix:///run/valkey.sock?db=1"},
+            "redis_url",
+            "unix:///run/valkey.sock?db=1",
+        ),
         (
             OWN_DATABASE,
             "database_url",
@@ -63,7 +67,10 @@ def test_a_good_value_is_read(environ: dict[str, str], name: str, value: object)
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({"PORTAL_PORT": "65536"}, "PORTAL_PORT must be a whole number from 0 to 65535, not '65536'"),
+        (
+            {"PORTAL_PORT": "65536"},
+            "PORTAL_PORT must be a whole number from 0 to 65535, not '65536'",
+        ),
         ({"PORTAL_PORT": "-1"}, "PORTAL_PORT must be"),
         ({"PORTAL_PORT": "8_0"}, "not '8_0'"),
         ({"PORTAL_PORT": "８０"}, "PORTAL_PORT must be"),
@@ -83,9 +90,12 @@ def test_a_good_value_is_read(environ: dict[str, str], name: str, value: object)
         ({"DATABASE_OWNER_URL": DATABASE}, "DATABASE_URL is not"),
         (
             {"PORTAL_GATEWAY_TIMEOUT_SECONDS": "60"},
-            "PORTAL_GATEWAY_TIMEOUT_SECONDS (60) must be less than PORTAL_MESSAGE_LEASE_SECONDS (60)",
+            "PORTAL_GATEWAY_TIMEOUT_SECONDS (60) must be less than PORTAL_MESSAGE_LEASE_SECONDS",
         ),
-        ({"PORTAL_SESSION_IDLE_MINUTES": "60", "PORTAL_SESSION_HOURS_MAX": "1"}, "before it can be"),
+        (
+            {"PORTAL_SESSION_IDLE_MINUTES": "60", "PORTAL_SESSION_HOURS_MAX": "1"},
+            "before it can be",
+        ),
         ({"PORTAL_PROT": "80"}, "There is no setting PORTAL_PROT; did you mean PORTAL_PORT?"),
         ({"PORTAL_XYZZY_QUUX": "80"}, "There is no setting PORTAL_XYZZY_QUUX"),
         ({"PORTAL_PORT_FILE": "/x"}, "There is no setting PORTAL_PORT_FILE"),
@@ -144,4 +154,6 @@ def test_what_is_worked_out_follows_a_change_and_what_was_said_stays() -> None:
 def test_the_environment_of_a_child_says_the_same() -> None:
     config = Config.from_environment({**OWN_DATABASE, "PORTAL_QUERY_DELAYS_SECONDS": "0.1,2.5"})
     assert Config.from_environment(config.environment()) == config
-    assert all(name in {variable_of(f.name) for f in fields(Config)} for name in config.environment())
+    assert all(
+        name in {variable_of(f.name) for f in fields(Config)} for name in config.environment()
+    )

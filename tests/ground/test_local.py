@@ -35,6 +35,15 @@ time.sleep(600)
 """
 
 
+@pytest.fixture(scope="module")
+def state_folder() -> Iterator[Path]:
+    """One folder for all tests of this file: making a database is the slow part."""
+    folder = Path(tempfile.mkdtemp(prefix="portal-test-"))
+    folder.chmod(0o711)
+    yield folder / "state"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def connect(url: str | None) -> psycopg.Connection:
     return psycopg.connect(str(url).replace("+psycopg", ""), autocommit=True)
 
@@ -84,7 +93,9 @@ def test_data_stay_from_one_start_to_the_next_and_no_process_stays(config: Confi
 
 def test_the_roles_have_the_rights_they_need_and_no_more(config: Config) -> None:
     with LocalServers(config) as filled:
-        rights = "SELECT ROW(rolsuper, rolbypassrls, rolcreaterole, rolcreatedb)::text FROM pg_roles"
+        rights = (
+            "SELECT ROW(rolsuper, rolbypassrls, rolcreaterole, rolcreatedb)::text FROM pg_roles"
+        )
         mine = f"{rights} WHERE rolname = current_user"
         assert ask(filled.database_owner_url, mine) == "(f,f,t,t)"
         assert ask(filled.database_url, mine) == "(f,f,f,f)"
@@ -96,7 +107,7 @@ def test_the_roles_have_the_rights_they_need_and_no_more(config: Config) -> None
         assert ask(filled.database_url, "SHOW server_encoding") == "UTF8"
         # The superuser has no way in by TCP, whatever the password.
         kept = json.loads((config.state_folder / "private.json").read_text())
-        with pytest.raises(psycopg.OperationalError, match="no pg_hba.conf entry"):
+        with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
             psycopg.connect(
                 host="127.0.0.1",
                 port=kept["postgres_port"],
@@ -163,7 +174,7 @@ def test_only_what_is_missing_is_started(config: Config) -> None:
 
 
 @pytest.fixture
-def killed(bare_environment: dict[str, str]) -> Iterator[dict[str, Any]]:
+def killed(bare_environment: dict[str, str]) -> dict[str, Any]:
     """A portal that was killed by SIGKILL while it ran."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD], env=bare_environment, stdout=subprocess.PIPE, text=True
@@ -173,7 +184,7 @@ def killed(bare_environment: dict[str, str]) -> Iterator[dict[str, Any]]:
         assert all(processes.is_alive(pid) for pid in said["pids"])
         assert running_environment(Config.from_environment(bare_environment)) is None
         parent.send_signal(signal.SIGKILL)
-    yield said
+    return said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a death")
@@ -215,9 +226,11 @@ def test_an_announced_portal_is_found_as_long_as_it_runs(config: Config) -> None
     assert running_environment(config) == found
     servers.stop()
     assert running_environment(config) is None
-    # Left behind by a portal that was killed, nobody holds the lock.
+    # Left behind by a portal that was killed: nobody holds the lock, then somebody else does.
     (config.state_folder / "running.json").write_text(json.dumps(found))
     assert running_environment(config) is None
+    with LocalServers(config):
+        assert running_environment(config) is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another user")
@@ -252,7 +265,9 @@ def test_root_in_a_closed_folder_gets_its_servers(monkeypatch: pytest.MonkeyPatc
 def test_missing_programs_are_said_in_one_sentence(config: Config, tmp_path: Path) -> None:
     with pytest.raises(LocalServerFailed) as refused:
         LocalServers(config.changed(pg_bin=tmp_path)).start()
-    assert str(refused.value).startswith(f"No PostgreSQL 15 or newer was found in PG_BIN={tmp_path}")
+    assert str(refused.value).startswith(
+        f"No PostgreSQL 15 or newer was found in PG_BIN={tmp_path}"
+    )
     assert "DATABASE_URL=" in str(refused.value)
     # The folder was let go: the next start is not refused.
     with pytest.raises(LocalServerFailed, match="No PostgreSQL"):
@@ -272,6 +287,8 @@ def test_a_database_of_another_version_is_not_touched(config: Config) -> None:
     with LocalServers(config):
         pass
     data = Path(json.loads((config.state_folder / "private.json").read_text())["cluster"]) / "data"
+    true_version = (data / "PG_VERSION").read_text()
     (data / "PG_VERSION").write_text("12\n")
     with pytest.raises(LocalServerFailed, match="made by PostgreSQL 12"):
         LocalServers(config).start()
+    (data / "PG_VERSION").write_text(true_version)

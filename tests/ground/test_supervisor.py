@@ -106,7 +106,9 @@ def test_what_does_not_stop_in_time_is_killed_with_its_own_children() -> None:
 
 def test_waiting_for_a_child_that_ends_tells_its_last_words() -> None:
     with Supervisor(drain_seconds=1, write=Lines()) as supervisor:
-        supervisor.start("web", python("print('no such table'); raise SystemExit(4)"), env=os.environ)
+        supervisor.start(
+            "web", python("print('no such table'); raise SystemExit(4)"), env=os.environ
+        )
         with pytest.raises(ChildFailed, match="web ended before it was ready: no such table"):
             supervisor.wait_ready("web", lambda: False)
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from portal.db import current_organisation_id, transaction
 from portal.domain.ledger import AccountKind, EntryKind
 from portal.ids import new_id
-from portal.services.deposits import record_deposit
 from portal.services.ledger import Account, LedgerBook
 from portal.sql import execute, fetch, fetch_one
 from tests import factories
@@ -103,25 +102,6 @@ def events_of(subject_id: UUID) -> list[str]:
     ]
 
 
-def make_deposit(*, payer_id: UUID, amount_minor: int, **over: Any) -> Any:
-    """Record a deposit through the service and return its row."""
-    wanted: dict[str, Any] = {
-        "currency": "EUR",
-        "purpose": "security",
-        "received_on": factories.BUSINESS_ON,
-        "bank_ref": f"BANK-{new_id().hex}",
-        "may_set_off": True,
-        "due_back_on": None,
-        "actor": factories.CLERK,
-        "now": factories.NOW,
-    }
-    with transaction(factories.home.get()):
-        deposit_id = record_deposit(
-            payer_id=payer_id, amount_minor=amount_minor, **{**wanted, **over}
-        )
-        return factories.read_row("deposits", deposit_id)
-
-
 def make_payer_credit(
     *,
     payer_id: UUID,
@@ -149,11 +129,17 @@ def make_payer_credit(
 def pay(invoice: Any, *, excess_minor: int = 0) -> Any:
     """Insert a payment that succeeded: the open amount allocated, the excess kept as credit."""
     with transaction(factories.home.get()):
-        payment = factories.make_payment(
-            invoice=invoice,
+        payment = factories.insert_row(
+            "payments",
+            organisation_id=current_organisation_id(),
+            id=new_id(),
+            payer_id=invoice.payer_id,
+            invoice_id=invoice.id,
+            currency=invoice.currency,
             amount_minor=invoice.open_minor + excess_minor,
-            state="succeeded",
             method="transfer",
+            state="succeeded",
+            started_on=factories.BUSINESS_ON,
         )
         factories.insert_row(
             "allocations",
@@ -211,9 +197,13 @@ def post(
             source_id=new_id(),
             effective_on=factories.BUSINESS_ON,
         )
-        sides = [
-            Account(kind, currency, code if kind is AccountKind.GATEWAY_CLEARING else "")
-            for kind in (debit, credit)
-        ]
-        book.post(entry_id, *sides, amount_minor, payer_id=payer_id, invoice_id=invoice_id)
+        clearing = AccountKind.GATEWAY_CLEARING
+        book.post(
+            entry_id,
+            Account(debit, currency, code if debit is clearing else ""),
+            Account(credit, currency, code if credit is clearing else ""),
+            amount_minor,
+            payer_id=payer_id,
+            invoice_id=invoice_id,
+        )
         book.write()

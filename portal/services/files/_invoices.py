@@ -17,7 +17,7 @@ from portal.services.files._report import Refusal
 from portal.services.files._stage import StagedDocument
 from portal.services.files._values import day_of, read_country
 from portal.services.payers import NewPayer, add_payers
-from portal.sql import execute, fetch, fetch_plain, stage_rows
+from portal.sql import execute, fetch_plain, stage_rows
 from rules.ruleset import CompiledRuleSet
 from rules.types import InvoiceFacts, LineFacts, Severity, Stage
 
@@ -155,7 +155,11 @@ class InvoiceImport:
                 "DELETE FROM pg_temp.taken_documents WHERE external_ref <> ALL(%s)",
                 (list(written),),
             )
+        # The statistics know nothing of lines that were staged a moment ago, and the database then
+        # compares each line with each document.
+        execute("SET LOCAL enable_nestloop = off")
         execute(_INSERT_LINES.format(table=self.table), values)
+        execute("SET LOCAL enable_nestloop = on")
         execute(_INSERT_EVENTS, values)
         return written, payers_added
 

@@ -111,7 +111,7 @@ def _match(
 
 def _parked(booking: Booking, tally: Tally) -> ItemResult:
     residual = f"{format_amount(tally.residual_minor, booking.currency)} {booking.currency}"
-    if tally.awaited == tally.open:
+    if tally.awaited and tally.awaited == tally.open:
         message = f"The results of {tally.awaited} items have not reached us yet ({residual})."
         return ItemResult(booking.id, ItemOutcome.PARKED, "results_awaited", message)
     counts = ", ".join(f"{count} {name}" for name, count in tally.discrepancies)

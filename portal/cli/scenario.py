@@ -1,0 +1,195 @@
+"""Plays business dates of a seeded world through real workers and the gateway, and sums up."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from portal.cli.checks import prove
+from portal.clock import now_utc
+from portal.config import Config
+from portal.db import acting_for, end_reading, transaction
+from portal.domain.errors import Unavailable
+from portal.domain.money import format_amount
+from portal.domain.users import Actor
+from portal.queries.batches import get_run
+from portal.queries.organisations import (
+    get_organisation,
+    list_bank_accounts,
+    list_gateway_accounts,
+)
+from portal.queries.settlements import list_payouts
+from portal.queries.summary import (
+    count_documents,
+    count_payments,
+    count_unsettled,
+    list_steps,
+    sum_amounts,
+)
+from portal.services.batches import RunOrder, start_run
+from portal.services.messages import request_events
+from portal.services.seed import SeededOrganisation
+from portal.services.settlements import record_bank_line
+
+OPERATOR = Actor("portal", None, "demo")
+# Days after the first one on which something falls due: collections, retries, returns.
+DATES_AFTER = (0, 15, 18, 23, 31, 33, 40, 47, 54, 61)
+DAILY_JOBS = ("deposit_matching", "payment_retrying", "payment_collection", "settlement_closing")
+FINISHED = ("completed", "failed", "stopped", "abandoned")
+POLL_SECONDS = 0.1
+STUCK_SECONDS = 180.0
+PAYOUTS_MAX = 50  # More than were recorded since the last morning.
+
+
+class Stuck(Unavailable):
+    """The demo waited in vain for {what}; the log above says what the workers met."""
+
+    what: str
+
+
+class Scenario(NamedTuple):
+    """What is played, and whom it tells how far it is."""
+
+    config: Config
+    organisations: Sequence[SeededOrganisation]
+    first_on: date
+    tell: Callable[[str], None]
+
+
+def play(scenario: Scenario) -> None:
+    """Play every business date: issue, apply, collect, try again, settle, prove."""
+    for days in DATES_AFTER:
+        on = scenario.first_on + timedelta(days=days)
+        jobs = ("invoice_issuing", *DAILY_JOBS) if days == 0 else DAILY_JOBS
+        for job in jobs:
+            scenario.tell(f"{on} {job}")
+            for organisation in scenario.organisations:
+                run_job(organisation, job, on)
+            wait_until_settled(scenario)
+        for organisation in scenario.organisations:
+            bring_bank_lines(organisation, on + timedelta(days=1))
+    last_on = scenario.first_on + timedelta(days=DATES_AFTER[-1] + 1)
+    for job in ("settlement_closing", "ledger_check"):
+        for organisation in scenario.organisations:
+            run_job(organisation, job, last_on)
+    wait_until_settled(scenario)
+
+
+def run_job(organisation: SeededOrganisation, job: str, on: date) -> None:
+    """Start a run and wait for the workers to finish it."""
+    with acting_for(organisation.id):
+        run_id = start_run(
+            order=RunOrder(job=job, business_on=on), actor=OPERATOR, now=now_utc()
+        )
+        wait_for(f"the run of {job} on {on}", lambda: get_run(run_id).state in FINISHED)
+
+
+def wait_until_settled(scenario: Scenario) -> None:
+    """Wait until no message is under way, events lost on the way included."""
+    for organisation in scenario.organisations:
+        with acting_for(organisation.id):
+            wait_for("messages to be delivered", lambda: count_unsettled() == 0)
+        with transaction(organisation.id):
+            request_events(gateway_account_ids=[a.id for a in list_gateway_accounts()])
+        with acting_for(organisation.id):
+            wait_for("events of the gateway", lambda: count_unsettled() == 0)
+
+
+def wait_for(what: str, is_done: Callable[[], bool]) -> None:
+    """Wait for a condition in the database.
+
+    Raises: Stuck.
+    """
+    until = time.monotonic() + STUCK_SECONDS
+    while not is_done():
+        end_reading()
+        if time.monotonic() > until:
+            raise Stuck(what=what)
+        time.sleep(POLL_SECONDS)
+    end_reading()
+
+
+def bring_bank_lines(organisation: SeededOrganisation, on: date) -> None:
+    """Write the lines that the bank's statement of the next morning has for paid-out money."""
+    with transaction(organisation.id):
+        banks = {bank.currency: bank.id for bank in list_bank_accounts()}
+        for payout in list_payouts(limit=PAYOUTS_MAX):
+            if payout.settlement_state != "closed" and payout.net_minor:
+                record_bank_line(
+                    bank_account_id=banks[payout.currency],
+                    bank_ref=f"BANK-{payout.gateway_ref}",
+                    booked_on=on,
+                    amount_minor=payout.net_minor,
+                    currency=payout.currency,
+                    reference=payout.gateway_ref,
+                    actor=OPERATOR,
+                    now=now_utc(),
+                )
+
+
+def summarise(scenario: Scenario, *, seed: int) -> dict[str, Any]:
+    """Put together what the demo came to; money as decimal text of its currency."""
+    summary: dict[str, Any] = {
+        "seed": seed,
+        "organisations": len(scenario.organisations),
+        "invoices": {"read": 0, "issued": 0, "refused": 0},
+        "payments": {"succeeded": 0, "failed": 0, "worklist": {}},
+        "gateway": ask_gateway(scenario.config),
+        "amounts": {},
+        "steps": [],
+        "findings": [],
+    }
+    amounts: dict[str, dict[str, int]] = {}
+    for organisation in scenario.organisations:
+        with acting_for(organisation.id):
+            for name, count in count_documents().items():
+                summary["invoices"][name] += count
+            payments = count_payments()
+            summary["payments"]["succeeded"] += payments["succeeded"]
+            summary["payments"]["failed"] += payments["failed"]
+            worklist = summary["payments"]["worklist"]
+            for name, count in payments["worklist"].items():
+                worklist[name] = worklist.get(name, 0) + count
+            for row in sum_amounts():
+                sums = amounts.setdefault(row.pop("currency"), dict.fromkeys(row, 0))
+                for name, minor in row.items():
+                    sums[name] += minor
+            for step in list_steps():
+                fields = step._asdict() | {"business_date": step.business_date.isoformat()}
+                fields["seconds"] = round(step.seconds or 0.0, 3)
+                summary["steps"].append({"organisation": organisation.code, **fields})
+        for found in find_faults(organisation):
+            summary["findings"].append({"organisation": organisation.code, **found})
+    summary["amounts"] = {
+        currency: {name: format_amount(minor, currency) for name, minor in sums.items()}
+        for currency, sums in sorted(amounts.items())
+    }
+    return summary
+
+
+def find_faults(organisation: SeededOrganisation) -> list[dict[str, Any]]:
+    """Run every proof of an organisation, and compare with the gateway's own record."""
+    report = prove(get_organisation(organisation.id), with_gateway=True)
+    findings = [
+        {"check": result.check, "rows": result.rows} for result in report.results if result.rows
+    ]
+    for code, differences in report.gateways.items():
+        if differences:
+            findings.append({"check": f"gateway_{code}", "rows": len(differences)})
+    return findings
+
+
+def ask_gateway(config: Config) -> dict[str, Any]:
+    """Fetch what the gateway's own record says of the whole demo."""
+    # The sandbox's own address, which the settings have checked.
+    request = urllib.request.Request(  # noqa: S310
+        f"{config.sandbox_url}/v1/report",
+        headers={"Authorization": f"Bearer {config.sandbox_secret}"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        report: dict[str, Any] = json.load(answer)
+    return {name: report[name] for name in ("requests", "charges", "charged_twice", "faults")}
