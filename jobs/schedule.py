@@ -37,6 +37,7 @@ log = structlog.stdlib.get_logger(__name__)
 TICK = "jobs.schedule.tick"
 TICK_ID = "portal-tick"
 REGISTER_SECONDS = 20.0
+TICK_KEPT_SECONDS = 86_400
 
 
 class JsonJob(RqJob):
@@ -121,7 +122,8 @@ def register_tick(scheduler: Scheduler, config: Config) -> None:
         func=TICK,
         interval=max(1, round(config.tick_seconds)),
         id=TICK_ID,
-        result_ttl=0,
+        # The entry lives in the job's own hash, which RQ removes with its result.
+        result_ttl=TICK_KEPT_SECONDS,
         queue_name=config.queue,
     )
     log.info("tick.registered", seconds=config.tick_seconds)

@@ -25,19 +25,17 @@ from flask.testing import FlaskClient
 from portal.app import create_app
 from portal.config import Config
 from portal.extensions import db
-from portal.local import LocalServers
-from portal.migrate import upgrade_database
 from portal.paths import ROOT
 from portal.queue import open_redis
 from tests import factories
 from tests.pages import Page, read_page
 from tests.recording import Recording, record_statements
+from tests.servers import RunServers, address, clone_database, connect
 
-TEMPLATE = "portal_template"
 SHARED_DATA = ROOT.parent / "shared" / "data"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LOOPBACK = ("127.", "::1", "localhost")
-SERVERS = pytest.StashKey[LocalServers]()
+SERVERS = pytest.StashKey[RunServers]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,27 +60,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def _start_servers(config: pytest.Config) -> Config:
-    """Start the servers once per test run and make the migrated template."""
-    if SERVERS in config.stash:
-        return config.stash[SERVERS].start()
-    servers = config.stash[SERVERS] = _Servers(Config(web_threads=2), fresh=True)
-    return servers.start()
-
-
-class _Servers(LocalServers):
-    """The private servers with a migrated template database; a second start answers the same."""
-
-    filled: Config | None = None
-
-    def start(self) -> Config:
-        """Start both servers and migrate the template."""
-        if self.filled is None:
-            self.filled = super().start()
-            owner = sqlalchemy.make_url(self.filled.required("database_owner_url"))
-            with _connect(owner) as connection:
-                connection.execute(f"CREATE DATABASE {TEMPLATE}")
-            upgrade_database(_text(owner.set(database=TEMPLATE)))
-        return self.filled
+    """Start the servers once per test run."""
+    return config.stash.setdefault(SERVERS, RunServers()).start()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -103,14 +82,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{count} tests: {reason.removeprefix('Skipped: ')}")
 
 
-def _text(url: sqlalchemy.URL) -> str:
-    return url.render_as_string(hide_password=False)
-
-
-def _connect(url: sqlalchemy.URL) -> psycopg.Connection[Any]:
-    return psycopg.connect(_text(url.set(drivername="postgresql")), autocommit=True)
-
-
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> Config:
     """The settings with the addresses of the private servers, one pair for the whole run."""
@@ -125,27 +96,22 @@ def servers(request: pytest.FixtureRequest) -> Config:
 @pytest.fixture
 def owner_url(servers: Config) -> Iterator[str]:
     """The address of a fresh clone of the migrated database, for the role that owns the tables."""
-    server = sqlalchemy.make_url(servers.required("database_owner_url"))
-    name = f"test_{uuid4().hex}"
-    with _connect(server) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
-    yield _text(server.set(database=name))
-    with _connect(server) as connection:
-        # Waits for sessions that are about to end; one that a test forgot is an error.
-        connection.execute(f"DROP DATABASE {name}")
+    with clone_database(servers) as url:
+        yield url
 
 
 @pytest.fixture
 def database(servers: Config, owner_url: str) -> str:
     """The address of the same clone for the role that the portal works as."""
-    name = sqlalchemy.make_url(owner_url).database
-    return _text(sqlalchemy.make_url(servers.required("database_url")).set(database=name))
+    return address(
+        servers.required("database_url"), sqlalchemy.make_url(owner_url).database
+    )
 
 
 @pytest.fixture
 def owner(owner_url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection of the tables' owner, outside any transaction."""
-    with _connect(sqlalchemy.make_url(owner_url)) as connection:
+    with connect(owner_url) as connection:
         yield connection
 
 

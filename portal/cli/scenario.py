@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from portal.cli.checks import prove
 from portal.clock import now_utc
@@ -39,8 +40,10 @@ OPERATOR = Actor("portal", None, "demo")
 # Days after the first one on which something falls due: collections, retries, returns.
 DATES_AFTER = (0, 15, 18, 23, 31, 33, 40, 47, 54, 61)
 DAILY_JOBS = ("deposit_matching", "payment_retrying", "payment_collection", "settlement_closing")
+# After these the gateway is at work, and the next job is to see what came of it.
+ASKING_JOBS = ("payment_collection", "settlement_closing")
 FINISHED = ("completed", "failed", "stopped", "abandoned")
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 STUCK_SECONDS = 180.0
 PAYOUTS_MAX = 50  # More than were recorded since the last morning.
 
@@ -64,39 +67,47 @@ def play(scenario: Scenario) -> None:
     """Play every business date: issue, apply, collect, try again, settle, prove."""
     for days in DATES_AFTER:
         on = scenario.first_on + timedelta(days=days)
-        jobs = ("invoice_issuing", *DAILY_JOBS) if days == 0 else DAILY_JOBS
-        for job in jobs:
-            scenario.tell(f"{on} {job}")
-            for organisation in scenario.organisations:
-                run_job(organisation, job, on)
-            wait_until_settled(scenario)
+        for job in ("invoice_issuing", *DAILY_JOBS) if days == 0 else DAILY_JOBS:
+            run_everywhere(scenario, job, on)
+            if job in ASKING_JOBS:
+                wait_until_settled(scenario)
         for organisation in scenario.organisations:
             bring_bank_lines(organisation, on + timedelta(days=1))
     last_on = scenario.first_on + timedelta(days=DATES_AFTER[-1] + 1)
     for job in ("settlement_closing", "ledger_check"):
-        for organisation in scenario.organisations:
-            run_job(organisation, job, last_on)
+        run_everywhere(scenario, job, last_on)
     wait_until_settled(scenario)
 
 
-def run_job(organisation: SeededOrganisation, job: str, on: date) -> None:
-    """Start a run and wait for the workers to finish it."""
-    with acting_for(organisation.id):
-        run_id = start_run(
-            order=RunOrder(job=job, business_on=on), actor=OPERATOR, now=now_utc()
-        )
-        wait_for(f"the run of {job} on {on}", lambda: get_run(run_id).state in FINISHED)
+def run_everywhere(scenario: Scenario, job: str, on: date) -> None:
+    """Start a job for every organisation and wait for the workers to finish the runs."""
+    scenario.tell(f"{on} {job}")
+    runs: list[tuple[UUID, UUID]] = []
+    for organisation in scenario.organisations:
+        with acting_for(organisation.id):
+            order = RunOrder(
+                job=job, business_on=on, chunk_items_max=scenario.config.chunk_items_max
+            )
+            runs.append((organisation.id, start_run(order=order, actor=OPERATOR, now=now_utc())))
+    for organisation_id, run_id in runs:
+        with acting_for(organisation_id):
+            wait_for(
+                f"the run of {job} on {on}",
+                lambda run_id=run_id: get_run(run_id).state in FINISHED,
+            )
 
 
 def wait_until_settled(scenario: Scenario) -> None:
     """Wait until no message is under way, events lost on the way included."""
-    for organisation in scenario.organisations:
-        with acting_for(organisation.id):
-            wait_for("messages to be delivered", lambda: count_unsettled() == 0)
-        with transaction(organisation.id):
-            request_events(gateway_account_ids=[a.id for a in list_gateway_accounts()])
-        with acting_for(organisation.id):
-            wait_for("events of the gateway", lambda: count_unsettled() == 0)
+    for is_second_look in (False, True):
+        for organisation in scenario.organisations:
+            if is_second_look:
+                with transaction(organisation.id):
+                    accounts = [account.id for account in list_gateway_accounts()]
+                    request_events(gateway_account_ids=accounts)
+        for organisation in scenario.organisations:
+            with acting_for(organisation.id):
+                wait_for("the gateway's answers", lambda: count_unsettled() == 0)
 
 
 def wait_for(what: str, is_done: Callable[[], bool]) -> None:

@@ -167,7 +167,7 @@ def _answer_outage(error: Exception) -> Response:
 
 
 def _answer_fault(error: Exception) -> Response:
-    if current_app.config.get("PROPAGATE_EXCEPTIONS"):
+    if current_app.testing:
         raise error
     log.error("request.fault", path=request.path, exc_info=error)
     return render_error(500)

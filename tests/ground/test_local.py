@@ -150,6 +150,7 @@ def test_a_taken_port_is_exchanged_for_a_free_one(config: Config) -> None:
         pass
     kept = json.loads((config.state_folder / "private.json").read_text())
     with socket.socket() as taker:
+        taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taker.bind(("127.0.0.1", kept["postgres_port"]))
         taker.listen()
         with LocalServers(config) as filled:

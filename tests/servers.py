@@ -1,0 +1,59 @@
+"""The private servers of a test run, and databases cloned from one migrated template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import sqlalchemy
+
+from portal.config import Config
+from portal.local import LocalServers
+from portal.migrate import upgrade_database
+
+TEMPLATE = "portal_template"
+
+
+class RunServers(LocalServers):
+    """The private servers with a migrated template; a second start answers the same."""
+
+    def __init__(self) -> None:
+        super().__init__(Config(web_threads=2), fresh=True)
+        self._filled: Config | None = None
+
+    def start(self) -> Config:
+        """Start both servers and migrate the template."""
+        if self._filled is None:
+            self._filled = super().start()
+            owner_url = self._filled.required("database_owner_url")
+            with connect(owner_url) as connection:
+                connection.execute(f"CREATE DATABASE {TEMPLATE}")
+            upgrade_database(address(owner_url, TEMPLATE))
+        return self._filled
+
+
+def address(url: str, database: str | None) -> str:
+    """Write the address of another database on the same server."""
+    return sqlalchemy.make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+def connect(url: str) -> psycopg.Connection[Any]:
+    """Open a connection on which each statement stands for itself."""
+    plain = sqlalchemy.make_url(url).set(drivername="postgresql")
+    return psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True)
+
+
+@contextmanager
+def clone_database(config: Config) -> Iterator[str]:
+    """Clone the migrated database for a block; yields the address for the tables' owner."""
+    server = config.required("database_owner_url")
+    name = f"test_{uuid4().hex}"
+    with connect(server) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
+    yield address(server, name)
+    with connect(server) as connection:
+        # Waits for sessions that are about to end; one that a test forgot is an error.
+        connection.execute(f"DROP DATABASE {name}")
