@@ -12,7 +12,7 @@ install: $(LINKED) $(FETCHED)
 demo: install ; $(BIN)/portal demo $(ARGS)
 test: install ; $(BIN)/pytest $(ARGS)
 check: install ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest tests/lint $(ARGS)
-bench: install ; $(BIN)/pytest tests/bench -m bench -s $(ARGS)
+bench: install ; $(BIN)/python -m tests.bench $(ARGS)
 clean: ; rm -rf .venv static/vendor static/node_modules dist
 
 $(BIN)/python:

@@ -190,9 +190,7 @@ def _pay_out(gateway_ref: str, items: list[PayoutItemReport]) -> None:
 
 def _deliver() -> None:
     """Deliver some of the orders, and fail to deliver one."""
-    claimed = claim_messages(
-        gateway_account_id=gateway_account_of().id, limit=5, lease_seconds=30
-    )
+    claimed = claim_messages(gateway_account_id=gateway_account_of().id, limit=5, lease_seconds=30)
     outcomes = [DeliveryOutcome(message, "successful", http_status=202) for message in claimed[1:]]
     outcomes.append(DeliveryOutcome(claimed[0], "failed", 5.0, error="connection refused"))
     assert len(finish_deliveries(outcomes, now=NOW)) == len(claimed)

@@ -103,9 +103,7 @@ def owner_url(servers: Config) -> Iterator[str]:
 @pytest.fixture
 def database(servers: Config, owner_url: str) -> str:
     """The address of the same clone for the role that the portal works as."""
-    return address(
-        servers.required("database_url"), sqlalchemy.make_url(owner_url).database
-    )
+    return address(servers.required("database_url"), sqlalchemy.make_url(owner_url).database)
 
 
 @pytest.fixture

@@ -240,9 +240,7 @@ def make_deposit(*, organisation_id: UUID | None = None, **over: Any) -> Any:
         return fetch_one("SELECT * FROM deposits WHERE id = %s", (deposit_id,))
 
 
-def make_payment(
-    *, invoice: Any = None, organisation_id: UUID | None = None, **over: Any
-) -> Any:
+def make_payment(*, invoice: Any = None, organisation_id: UUID | None = None, **over: Any) -> Any:
     """Start collecting a due invoice through the service: a processing payment of 119.00."""
     with _home(organisation_id) as owner:
         if invoice is None:

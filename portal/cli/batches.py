@@ -84,7 +84,7 @@ def list_(*, organisation: str, as_json: bool) -> None:
     from portal.queries.organisations import get_organisation_by_code
 
     with acting_for(get_organisation_by_code(organisation).id):
-        rows = list_runs(limit=50)
+        rows = list_runs(rows_max=50)
     _show(rows, as_json=as_json)
 
 

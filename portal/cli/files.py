@@ -150,9 +150,10 @@ def _sentences(report: ImportReport) -> str:
     packed = ", packed with gzip" if detected["packing"] == "gzip" else ""
     would = "would be " if report.is_rehearsal else ""
     taken = ", ".join(f"{count:,} {_words(kind, count)}" for kind, count in report.imported.items())
+    found = f"{detected['encoding']}, {detected['delimiter']} between the columns{packed}"
     lines = [
-        f"{report.file}: {detected['encoding']}, {detected['delimiter']} between the columns"
-        f"{packed}; {report.lines_count:,} lines in {report.documents_count:,} documents.",
+        f"{report.file}: {found}; {report.lines_count:,} lines in"
+         f" {report.documents_count:,} documents.",
         f"{taken or 'Nothing'} {would}imported; {report.refused_count:,} {would}refused.",
     ]
     if report.is_resumed:

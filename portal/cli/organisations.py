@@ -45,7 +45,7 @@ def organisation() -> None:
 )
 @click.option("--rules", required=True, help="The agreement: a TOML file, or a sample's name.")
 @with_app
-def add(  # noqa: PLR0913 – one argument per option
+def add(
     *, code: str, name: str, currency: str, zone: str, locale: str, calendar: str, rules: str
 ) -> None:
     """Add an organisation with its accounts, and put its rule set in force."""

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -91,10 +92,12 @@ def run_everywhere(scenario: Scenario, job: str, on: date) -> None:
             runs.append((organisation.id, start_run(order=order, actor=OPERATOR, now=now_utc())))
     for organisation_id, run_id in runs:
         with acting_for(organisation_id):
-            wait_for(
-                f"the run of {job} on {on}",
-                lambda run_id=run_id: get_run(run_id).state in FINISHED,
-            )
+            wait_for(f"the run of {job} on {on}", partial(is_finished, run_id))
+
+
+def is_finished(run_id: UUID) -> bool:
+    """Say whether a run of the organisation in scope has come to its end."""
+    return get_run(run_id).state in FINISHED
 
 
 def wait_until_settled(scenario: Scenario) -> None:

@@ -1,5 +1,6 @@
 """Payments and their attempts; one live attempt per payment, one open payment per invoice."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from portal.domain.payments import (
     AttemptState,
     PaymentState,
 )
+from portal.domain.states import State
 from portal.models.base import (
     Base,
     CreatedMixin,
@@ -28,8 +30,8 @@ from portal.models.base import (
 )
 
 
-def _among(column: str, states: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(str(state.value)) for state in states)})"
+def _among(column: str, states: Sequence[State]) -> str:
+    return f"{column} IN ({', '.join(repr(str(state)) for state in states)})"
 
 
 class Payment(OrganisationMixin, IdMixin, CreatedMixin, Base):

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from portal.sql import fetch_one, fetch_plain
 
-_COLUMNS = (
-    "id, kind, name, content_hash, size_bytes, mapping, detected, state, lines_count,"
-    " documents_count, imported_count, refused_count, finished_at, created_at"
+_SELECT = (
+    "SELECT id, kind, name, content_hash, size_bytes, mapping, detected, state, "
+    "lines_count, documents_count, imported_count, refused_count, finished_at, created_at "
+    "FROM files"
 )
 
 
@@ -46,14 +47,14 @@ class FileRefusalRow(NamedTuple):
 def find_file_by_hash(kind: str, content_hash: str) -> FileRow | None:
     """Return the file of a kind with this content, or None."""
     row = fetch_one(
-        f"SELECT {_COLUMNS} FROM files WHERE kind = %s AND content_hash = %s", (kind, content_hash)
+        _SELECT + " WHERE kind = %s AND content_hash = %s", (kind, content_hash)
     )
     return FileRow(*row) if row else None
 
 
 def list_files(limit: int = 100) -> list[FileRow]:
     """List the files of the organisation in scope, the newest first."""
-    rows = fetch_plain(f"SELECT {_COLUMNS} FROM files ORDER BY id DESC LIMIT %s", (limit,))
+    rows = fetch_plain(_SELECT + " ORDER BY id DESC LIMIT %s", (limit,))
     return [FileRow(*row) for row in rows]
 
 

@@ -7,8 +7,13 @@ from uuid import UUID
 from portal.domain.errors import NotFound
 from portal.sql import fetch_one, fetch_plain
 
-_COLUMNS = "id, code, name, currency, zone, locale, holiday_calendar"
-_ACCOUNT_COLUMNS = "id, organisation_id, code, kind, currency, is_active, open_until"
+CODES_SHOWN_MAX = 20
+
+_SELECT = "SELECT id, code, name, currency, zone, locale, holiday_calendar FROM organisations"
+_SELECT_ACCOUNTS = (
+    "SELECT id, organisation_id, code, kind, currency, is_active, open_until FROM "
+    "gateway_accounts"
+)
 
 
 class OrganisationNotFound(NotFound):
@@ -60,7 +65,7 @@ class BankAccountRow(NamedTuple):
 
 def list_organisations() -> list[OrganisationRow]:
     """List every organisation, by code."""
-    rows = fetch_plain(f"SELECT {_COLUMNS} FROM organisations ORDER BY code")
+    rows = fetch_plain(_SELECT + " ORDER BY code")
     return [OrganisationRow(*row) for row in rows]
 
 
@@ -69,7 +74,7 @@ def get_organisation(organisation_id: UUID) -> OrganisationRow:
 
     Raises: OrganisationNotFound.
     """
-    row = fetch_one(f"SELECT {_COLUMNS} FROM organisations WHERE id = %s", (organisation_id,))
+    row = fetch_one(_SELECT + " WHERE id = %s", (organisation_id,))
     if row is None:
         raise OrganisationNotFound(organisation_code=str(organisation_id), known=_known())
     return OrganisationRow(*row)
@@ -80,7 +85,7 @@ def find_organisation_by_code(organisation_code: str) -> OrganisationRow | None:
     # PostgreSQL cannot even be asked for a text with a NUL in it.
     if "\0" in organisation_code:
         return None
-    row = fetch_one(f"SELECT {_COLUMNS} FROM organisations WHERE code = %s", (organisation_code,))
+    row = fetch_one(_SELECT + " WHERE code = %s", (organisation_code,))
     return OrganisationRow(*row) if row else None
 
 
@@ -99,7 +104,7 @@ def get_organisation_by_code(organisation_code: str) -> OrganisationRow:
 
 def list_gateway_accounts() -> list[GatewayAccountRow]:
     """List the gateway accounts of the organisation in scope, by code."""
-    rows = fetch_plain(f"SELECT {_ACCOUNT_COLUMNS} FROM gateway_accounts ORDER BY code")
+    rows = fetch_plain(_SELECT_ACCOUNTS + " ORDER BY code")
     return [GatewayAccountRow(*row) for row in rows]
 
 
@@ -110,8 +115,7 @@ def get_gateway_account(currency: str) -> GatewayAccountRow:
     Raises: GatewayAccountNotFound.
     """
     row = fetch_one(
-        f"SELECT {_ACCOUNT_COLUMNS} FROM gateway_accounts"
-        " WHERE currency = %s AND is_active ORDER BY id LIMIT 1",
+        _SELECT_ACCOUNTS + " WHERE currency = %s AND is_active ORDER BY id LIMIT 1",
         (currency,),
     )
     if row is None:
@@ -122,7 +126,7 @@ def get_gateway_account(currency: str) -> GatewayAccountRow:
 def find_gateway_account_by_code(account_code: str) -> GatewayAccountRow | None:
     """Return the gateway account of the organisation in scope with a code, or None."""
     row = fetch_one(
-        f"SELECT {_ACCOUNT_COLUMNS} FROM gateway_accounts WHERE code = %s", (account_code,)
+        _SELECT_ACCOUNTS + " WHERE code = %s", (account_code,)
     )
     return GatewayAccountRow(*row) if row else None
 
@@ -135,8 +139,8 @@ def list_bank_accounts() -> list[BankAccountRow]:
 
 def _known() -> str:
     """Name the codes there are, for the one who mistyped."""
-    codes = [row[0] for row in fetch_plain("SELECT code FROM organisations ORDER BY code LIMIT 21")]
+    codes = [row[0] for row in fetch_plain("SELECT code FROM organisations ORDER BY code")]
     if not codes:
         return "there is none yet, add one with `portal organisation add`"
-    more = ", …" if len(codes) > 20 else ""
-    return f"the known ones are {', '.join(codes[:20])}{more}"
+    more = ", …" if len(codes) > CODES_SHOWN_MAX else ""
+    return f"the known ones are {', '.join(codes[:CODES_SHOWN_MAX])}{more}"

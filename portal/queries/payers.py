@@ -8,9 +8,13 @@ from uuid import UUID
 from portal.domain.errors import NotFound
 from portal.sql import fetch_one, fetch_plain
 
-_COLUMNS = "id, number, external_ref, name, kind, email, country, is_default, is_on_hold"
-_MANDATE_COLUMNS = (
-    "id, payer_id, gateway_account_id, currency, reference, token, state, signed_on, last_used_on"
+_SELECT = (
+    "SELECT id, number, external_ref, name, kind, email, country, is_default, is_on_hold "
+    "FROM payers"
+)
+_SELECT_MANDATES = (
+    "SELECT id, payer_id, gateway_account_id, currency, reference, token, state, "
+    "signed_on, last_used_on FROM mandates"
 )
 
 
@@ -53,7 +57,7 @@ def get_payer(payer_id: UUID) -> PayerRow:
 
     Raises: PayerNotFound.
     """
-    row = fetch_one(f"SELECT {_COLUMNS} FROM payers WHERE id = %s", (payer_id,))
+    row = fetch_one(_SELECT + " WHERE id = %s", (payer_id,))
     if row is None:
         raise PayerNotFound(payer=str(payer_id))
     return PayerRow(*row)
@@ -66,14 +70,14 @@ def find_payer_by_ref(external_ref: str) -> PayerRow | None:
 
 def find_default_payer() -> PayerRow | None:
     """Return the payer of documents that name none, or None."""
-    row = fetch_one(f"SELECT {_COLUMNS} FROM payers WHERE is_default ORDER BY id LIMIT 1")
+    row = fetch_one(_SELECT + " WHERE is_default ORDER BY id LIMIT 1")
     return PayerRow(*row) if row else None
 
 
 def list_payers_by_ref(external_refs: Iterable[str]) -> dict[str, PayerRow]:
     """Return the payers with these references, by reference; unknown ones are left out."""
     rows = fetch_plain(
-        f"SELECT {_COLUMNS} FROM payers WHERE external_ref = ANY(%s)", (list(external_refs),)
+        _SELECT + " WHERE external_ref = ANY(%s)", (list(external_refs),)
     )
     return {row[2]: PayerRow(*row) for row in rows}
 
@@ -89,7 +93,7 @@ def count_payers() -> int:
 def list_mandates(payer_id: UUID) -> list[MandateRow]:
     """List the mandates of a payer, the newest first."""
     rows = fetch_plain(
-        f"SELECT {_MANDATE_COLUMNS} FROM mandates WHERE payer_id = %s"
+        _SELECT_MANDATES + " WHERE payer_id = %s"
         " ORDER BY signed_on DESC, id DESC",
         (payer_id,),
     )

@@ -33,12 +33,45 @@ _MANDATE_COLUMNS = {
     "currency": "text",
 }
 
-_NOTE = (
-    "INSERT INTO events (organisation_id, kind, subject_type, subject_id, actor_kind, actor_id,"
-    " actor_name, happened_at)"
-    " SELECT %(organisation)s, '{kind}', '{subject}', id, %(actor_kind)s, %(actor_id)s::uuid,"
-    " %(actor_name)s, %(now)s FROM added"
-)
+_NOTED = """
+INSERT INTO events (organisation_id, kind, subject_type, subject_id, actor_kind, actor_id,
+  actor_name, happened_at)
+SELECT %(organisation)s, '{kind}', '{subject}', id, %(actor_kind)s, %(actor_id)s::uuid,
+  %(actor_name)s, %(now)s FROM added
+"""
+
+_INSERT_PAYERS = f"""
+WITH added AS (
+  INSERT INTO payers (organisation_id, id, external_ref, name, name_sort, kind, email, country,
+    is_default, is_on_hold, created_at)
+  SELECT %(organisation)s, id, external_ref, name, name_sort, kind, email, country, is_default,
+    is_on_hold, %(now)s
+  FROM (
+    SELECT DISTINCT ON (external_ref) * FROM pg_temp.new_payers ORDER BY external_ref, place
+  ) AS firsts
+  ORDER BY place
+  ON CONFLICT (organisation_id, external_ref) DO NOTHING RETURNING id
+), noted AS ({_NOTED.format(kind="payer.added", subject="payer")})
+SELECT count(*) FROM added
+"""  # noqa: S608 – all of it is ours
+
+_INSERT_MANDATES = f"""
+WITH added AS (
+  INSERT INTO mandates (organisation_id, id, payer_id, gateway_account_id, currency, reference,
+    token, state, signed_on, created_at)
+  SELECT %(organisation)s, n.id, p.id, a.id, n.currency, n.reference, n.token, n.state, n.signed_on,
+    %(now)s
+  FROM pg_temp.new_mandates n
+  JOIN payers p ON p.external_ref = n.payer_ref AND NOT p.is_default
+  JOIN LATERAL (
+    SELECT id FROM gateway_accounts g
+    WHERE g.currency = n.currency AND g.is_active ORDER BY id LIMIT 1
+  ) a ON true
+  ORDER BY n.place
+  ON CONFLICT DO NOTHING RETURNING id
+), noted AS ({_NOTED.format(kind="mandate.added", subject="mandate")})
+SELECT count(*) FROM added
+"""  # noqa: S608 – all of it is ours
 
 
 class NewPayer(NamedTuple):
@@ -81,16 +114,7 @@ def add_payers(rows: Iterable[NewPayer], *, actor: Actor, now: datetime) -> int:
             ),
         )
         added = fetch_plain(
-            "WITH added AS ("
-            " INSERT INTO payers (organisation_id, id, external_ref, name, name_sort, kind, email,"
-            " country, is_default, is_on_hold, created_at)"
-            " SELECT %(organisation)s, id, external_ref, name, name_sort, kind, email, country,"
-            " is_default, is_on_hold, %(now)s"
-            " FROM (SELECT DISTINCT ON (external_ref) * FROM pg_temp.new_payers"
-            " ORDER BY external_ref, place) AS firsts ORDER BY place"
-            " ON CONFLICT (organisation_id, external_ref) DO NOTHING RETURNING id),"
-            " noted AS (" + _NOTE.format(kind="payer.added", subject="payer") + ")"
-            " SELECT count(*) FROM added",
+            _INSERT_PAYERS,
             _noted_by(actor, now),
         )
     count: int = added[0][0]
@@ -124,18 +148,7 @@ def add_mandates(rows: Iterable[NewMandate], *, actor: Actor, now: datetime) -> 
             ),
         )
         added = fetch_plain(
-            "WITH added AS ("
-            " INSERT INTO mandates (organisation_id, id, payer_id, gateway_account_id, currency,"
-            " reference, token, state, signed_on, created_at)"
-            " SELECT %(organisation)s, n.id, p.id, a.id, n.currency, n.reference, n.token, n.state,"
-            " n.signed_on, %(now)s"
-            " FROM pg_temp.new_mandates n"
-            " JOIN payers p ON p.external_ref = n.payer_ref AND NOT p.is_default"
-            " JOIN LATERAL (SELECT id FROM gateway_accounts g"
-            " WHERE g.currency = n.currency AND g.is_active ORDER BY id LIMIT 1) a ON true"
-            " ORDER BY n.place ON CONFLICT DO NOTHING RETURNING id),"
-            " noted AS (" + _NOTE.format(kind="mandate.added", subject="mandate") + ")"
-            " SELECT count(*) FROM added",
+            _INSERT_MANDATES,
             _noted_by(actor, now),
         )
     count: int = added[0][0]

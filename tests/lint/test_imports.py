@@ -195,9 +195,7 @@ def test_the_domain_needs_the_standard_library_only() -> None:
 
 
 def test_every_exception_is_still_needed() -> None:
-    used = {
-        (module_name(path), imported) for path in SOURCES for _, imported in list_imports(path)
-    }
+    used = {(module_name(path), imported) for path in SOURCES for _, imported in list_imports(path)}
 
     assert EXCEPTIONS.keys() | LOOKS_AHEAD.keys() <= used
 

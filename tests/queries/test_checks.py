@@ -279,9 +279,7 @@ def test_each_damage_is_found_and_named(
     assert ever_broken == {check.name for check in CHECKS}
 
 
-def test_a_broken_proof_names_the_row_and_both_amounts(
-    organisation: UUID, unguarded: None
-) -> None:
+def test_a_broken_proof_names_the_row_and_both_amounts(organisation: UUID, unguarded: None) -> None:
     invoice = make_issued_invoice()
     with transaction(organisation):
         execute("UPDATE postings SET amount_minor = amount_minor - 1 WHERE amount_minor = 10000")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -96,6 +97,18 @@ def make_worked_run(
         **{"started_at": now_utc(), "started_by": "Mara Weber", **over},
     )
     with transaction(run.organisation_id):
+        insert_row(
+            "batch_chunks",
+            organisation_id=run.organisation_id,
+            run_id=run.id,
+            number=0,
+            state="leased",
+            lease_until=now_utc() + timedelta(minutes=5),
+            item_ids=[],
+            items_count=run.items_count,
+            sum_minor=0,
+            population_hash=b"",
+        )
         for outcome in outcomes:
             is_done = outcome is ItemOutcome.DONE
             insert_row(

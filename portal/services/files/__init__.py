@@ -1,11 +1,6 @@
 """Importing files of invoices, payers and mandates."""
 
-from portal.services.files._import import (
-    FileAlreadyImported,
-    FileBeingImported,
-    Told,
-    import_file,
-)
+from portal.services.files._import import import_file
 from portal.services.files._mapping import (
     FileKind,
     ImportMapping,
@@ -13,6 +8,7 @@ from portal.services.files._mapping import (
     check_mapping,
     load_mapping,
 )
+from portal.services.files._order import FileAlreadyImported, FileBeingImported, Told
 from portal.services.files._report import ImportReport, ResultNotWritable
 from portal.services.files._source import FileNotImportable
 

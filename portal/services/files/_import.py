@@ -3,30 +3,23 @@
 A killed import leaves whole documents only and is taken up again by the same command.
 """
 
-import contextlib
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from portal.db import current_organisation_id, in_transaction, repeat_when_transient, transaction
-from portal.domain.errors import Conflict
 from portal.domain.users import Actor
-from portal.extensions import db
 from portal.ids import new_id
-from portal.queries.files import FileRow, find_file_by_hash
 from portal.queries.organisations import OrganisationRow
 from portal.services.events import record_event
 from portal.services.files._invoices import Decision, InvoiceImport, Taken
 from portal.services.files._lines import LineReader, line_reader
 from portal.services.files._mapping import ImportMapping
+from portal.services.files._order import ImportOrder, Told, only_importer, refuse_repeat
 from portal.services.files._payers import MandateImport, PayerImport
 from portal.services.files._report import (
     ImportReport,
@@ -36,7 +29,6 @@ from portal.services.files._report import (
     shown_refusal,
 )
 from portal.services.files._source import (
-    SourceFile,
     inspect_file,
     read_records,
     saying_what_is_wrong,
@@ -58,24 +50,6 @@ from portal.sql import execute, stage_rows
 
 CHUNK_DOCUMENTS: Final = 1000
 
-Told = Callable[[str, int, int], None]
-
-
-class FileAlreadyImported(Conflict):
-    """The content of {file} was imported before, as {name} on {on}. Nothing was changed; import
-    only what is new."""
-
-    file: str
-    name: str
-    on: date
-
-
-class FileBeingImported(Conflict):
-    """The content of {file} is being imported by another command. Nothing was changed; wait for
-    it."""
-
-    file: str
-
 
 class _Work(Protocol):
     """What a kind of file adds to the import: deciding about documents and writing them."""
@@ -85,21 +59,6 @@ class _Work(Protocol):
     def write(
         self, taken: Sequence[Taken], *, actor: Actor, now: datetime
     ) -> tuple[set[str], int]: ...
-
-
-class _Order(NamedTuple):
-    """Everything an import is told."""
-
-    source: SourceFile
-    mapping: ImportMapping
-    organisation: OrganisationRow
-    currency: str
-    actor: Actor
-    now: datetime
-    business_on: date
-    told: Told
-    result: ResultFile
-    totals: Totals
 
 
 def import_file(
@@ -124,7 +83,7 @@ def import_file(
     source = inspect_file(path, mapping)
     currency = mapping.currency or organisation.currency
     result = ResultFile(result_path)
-    order = _Order(
+    order = ImportOrder(
         source, mapping, organisation, currency, actor, now, business_on,
         told or (lambda _what, _done, _all: None), result, Totals(currency),
     )  # fmt: skip
@@ -132,18 +91,20 @@ def import_file(
         if is_rehearsal:
             lines_count, is_resumed = _rehearse(order), False
         else:
-            with _only_importer(order):
+            with only_importer(order):
                 lines_count, is_resumed = _import(order)
         written = result.finish()
     finally:
         result.discard()
-    return _report(order, lines_count, is_rehearsal, is_resumed, written)
+    return _report(
+        order, lines_count, is_rehearsal=is_rehearsal, is_resumed=is_resumed, written=written
+    )
 
 
-def _rehearse(order: _Order) -> int:
+def _rehearse(order: ImportOrder) -> int:
     """Stage, group and decide without writing anything that stays."""
     with transaction(order.organisation.id):
-        _refuse_repeat(order)
+        refuse_repeat(order)
         file_id = new_id()
         forget_groups()
         work = _work(order, REHEARSED, file_id)
@@ -159,7 +120,7 @@ def _rehearse(order: _Order) -> int:
     return lines_count
 
 
-def _import(order: _Order) -> tuple[int, bool]:
+def _import(order: ImportOrder) -> tuple[int, bool]:
     """Stage the file, or take up what a killed import staged, and write its documents."""
     with transaction(order.organisation.id):
         file_id, lines_count, is_resumed = _take_up(order)
@@ -174,14 +135,14 @@ def _import(order: _Order) -> tuple[int, bool]:
     return lines_count, is_resumed
 
 
-def _take_up(order: _Order) -> tuple[UUID, int, bool]:
+def _take_up(order: ImportOrder) -> tuple[UUID, int, bool]:
     """Return a file whose lines are staged, how many these are, and whether it was there before."""
     source, mapping = order.source, order.mapping
-    left = _refuse_repeat(order)
+    left = refuse_repeat(order)
     definition = dict(mapping.definition)
-    if left is not None and left.state == "staged" and left.mapping == definition:
-        if count_staged(left.id) == left.lines_count:
-            return left.id, left.lines_count, True
+    is_same = left is not None and left.state == "staged" and left.mapping == definition
+    if left is not None and is_same and count_staged(left.id) == left.lines_count:
+        return left.id, left.lines_count, True
     file_id = left.id if left else new_id()
     if left is None:
         execute(
@@ -210,7 +171,7 @@ def _take_up(order: _Order) -> tuple[UUID, int, bool]:
     return file_id, lines_count, left is not None
 
 
-def _stage(order: _Order, table: str, file_id: UUID) -> int:
+def _stage(order: ImportOrder, table: str, file_id: UUID) -> int:
     """Read the file into a staging table.
 
     Raises: FileNotImportable, when a line shows that the file as a whole is not what it should be.
@@ -230,7 +191,7 @@ def _stage(order: _Order, table: str, file_id: UUID) -> int:
     return count
 
 
-def _write_all(order: _Order, file_id: UUID) -> None:
+def _write_all(order: ImportOrder, file_id: UUID) -> None:
     """Write the documents chunk by chunk; each one is whole or not there."""
     with transaction(order.organisation.id):
         work = _work(order, STAGED, file_id)
@@ -247,7 +208,7 @@ def _write_all(order: _Order, file_id: UUID) -> None:
 
 
 def _write_chunk(
-    order: _Order, work: _Work, file_id: UUID, first: int
+    order: ImportOrder, work: _Work, file_id: UUID, first: int
 ) -> tuple[Decision, dict[str, list[int]], int]:
     with transaction(order.organisation.id):
         execute("SET LOCAL work_mem = '32MB'")
@@ -307,7 +268,7 @@ def _write_refusals(
     )
 
 
-def _finish(order: _Order, file_id: UUID, lines_count: int) -> None:
+def _finish(order: ImportOrder, file_id: UUID, lines_count: int) -> None:
     """Close the file; when nothing of it was taken, its content may be imported again."""
     totals = order.totals
     refused_count = totals.documents["refused"]
@@ -343,21 +304,7 @@ def _finish(order: _Order, file_id: UUID, lines_count: int) -> None:
     forget_groups()
 
 
-def _refuse_repeat(order: _Order) -> FileRow | None:
-    """Return the file that a killed import of the same content left, or None.
-
-    Raises: FileAlreadyImported.
-    """
-    found = find_file_by_hash(order.mapping.kind, order.source.content_hash)
-    if found is not None and found.state == "completed":
-        assert found.finished_at is not None
-        raise FileAlreadyImported(
-            file=order.source.path.name, name=found.name, on=found.finished_at.date()
-        )
-    return found
-
-
-def _work(order: _Order, table: str, file_id: UUID) -> _Work:
+def _work(order: ImportOrder, table: str, file_id: UUID) -> _Work:
     if order.mapping.kind == "payers":
         return PayerImport()
     if order.mapping.kind == "mandates":
@@ -377,7 +324,7 @@ def _line_numbers(table: str, file_id: UUID, refused: Sequence[Refusal]) -> dict
 
 
 def _count(
-    order: _Order, decision: Decision, numbers: dict[str, list[int]], *, payers_added: int
+    order: ImportOrder, decision: Decision, numbers: dict[str, list[int]], *, payers_added: int
 ) -> None:
     """Add a chunk to the totals, once it is committed."""
     for each in decision.taken:
@@ -390,29 +337,13 @@ def _count(
     order.result.add(decision.refused, numbers)
 
 
-@contextmanager
-def _only_importer(order: _Order) -> Iterator[None]:
-    """Hold a lock on the content while it is imported; it goes when this process dies.
-
-    Raises: FileBeingImported.
-    """
-    name = f"{order.organisation.id} {order.mapping.kind} {order.source.content_hash}"
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-    # A connection of its own: the lock outlives the transactions of the import.
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as held:
-        locked = held.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})
-        if not locked.scalar_one():
-            raise FileBeingImported(file=order.source.path.name)
-        try:
-            yield
-        finally:
-            # A lost connection has lost its locks as well.
-            with contextlib.suppress(DBAPIError):
-                held.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
-
-
 def _report(
-    order: _Order, lines_count: int, is_rehearsal: bool, is_resumed: bool, written: Path | None
+    order: ImportOrder,
+    lines_count: int,
+    *,
+    is_rehearsal: bool,
+    is_resumed: bool,
+    written: Path | None,
 ) -> ImportReport:
     totals = order.totals
     imported = {

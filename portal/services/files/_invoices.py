@@ -24,6 +24,15 @@ from rules.types import InvoiceFacts, LineFacts, Severity, Stage
 INVOICE: Final = InvoiceKind.INVOICE.value
 CREDIT_NOTE: Final = InvoiceKind.CREDIT_NOTE.value
 
+_WRONG_SIGN = (
+    "The document is a credit note by its number, but its total is {sign}; correct the amounts or"
+    " the number."
+)
+_NEGATIVE = (
+    "The total is negative; write it as a credit note, or let the mapping take negative documents"
+    " as credit notes."
+)
+
 _COLUMNS = {
     "place": "integer",
     "id": "uuid",
@@ -149,6 +158,8 @@ class InvoiceImport:
             "actor_id": actor.id,
             "actor_name": actor.name,
         }
+        # While every plan is a custom one, the check of each foreign key is planned anew.
+        execute("SET LOCAL plan_cache_mode = auto")
         written = {row[0] for row in fetch_plain(_INSERT_DOCUMENTS, values)}
         if len(written) < len(taken):
             execute(
@@ -161,6 +172,7 @@ class InvoiceImport:
         execute(_INSERT_LINES.format(table=self.table), values)
         execute("SET LOCAL enable_nestloop = on")
         execute(_INSERT_EVENTS, values)
+        execute("SET LOCAL plan_cache_mode = force_custom_plan")
         return written, payers_added
 
     def _look_up(self, documents: Sequence[StagedDocument]) -> Known:
@@ -186,9 +198,7 @@ class InvoiceImport:
         if not readable:
             return {}
         rows = fetch_plain(
-            "SELECT document_ref, min(line_number), sum(fields[6]::bigint)::bigint, fields[12],"
-            f" fields[13] FROM {self.table} WHERE file_id = %s AND line_number BETWEEN %s AND %s"
-            " AND document_ref = ANY(%s) GROUP BY document_ref, fields[12], fields[13] ORDER BY 2",
+            _LIST_LINE_FACTS.format(table=self.table),
             (
                 self.file_id,
                 min(each.first_line for each in readable),
@@ -246,6 +256,8 @@ class InvoiceImport:
     def _kind_of(self, document: StagedDocument) -> str | tuple[str, str]:
         """Tell whether a document is an invoice or a credit note, or why it is neither."""
         total = document.net_minor
+        by_number = document.document_ref.startswith(self.mapping.credit_note_prefixes)
+        wanted = -1 if self.mapping.credit_notes_are == "negative" else 1
         if total == 0:
             return (
                 "nothing_to_bill",
@@ -253,25 +265,12 @@ class InvoiceImport:
             )
         if abs(total) > AMOUNT_MINOR_MAX:
             return "amount_too_large", "The document comes to more than can be booked; split it."
-        if document.document_ref.startswith(self.mapping.credit_note_prefixes):
-            wanted = -1 if self.mapping.credit_notes_are == "negative" else 1
-            if total * wanted > 0:
-                return CREDIT_NOTE
+        if by_number and total * wanted < 0:
             sign = "positive" if total > 0 else "negative"
-            return (
-                "credit_note_sign",
-                f"The document is a credit note by its number, but its total is {sign}; correct"
-                " the amounts or the number.",
-            )
-        if total > 0:
-            return INVOICE
-        if self.mapping.negative_documents == "credit_note":
-            return CREDIT_NOTE
-        return (
-            "negative_total",
-            "The total is negative; write it as a credit note, or let the mapping take negative"
-            " documents as credit notes.",
-        )
+            return "credit_note_sign", _WRONG_SIGN.format(sign=sign)
+        if not by_number and total < 0 and self.mapping.negative_documents == "refuse":
+            return "negative_total", _NEGATIVE
+        return CREDIT_NOTE if by_number or total < 0 else INVOICE
 
     def _ask_rules(self, taken: Taken, known: Known) -> Taken | Refusal:
         """Ask the agreement's checks of the stage import; the first that blocks refuses."""
@@ -360,6 +359,13 @@ def _problem_of_lines(document: StagedDocument) -> tuple[str, str] | None:
         )
     return None
 
+
+_LIST_LINE_FACTS = """
+SELECT document_ref, min(line_number), sum(fields[6]::bigint)::bigint, fields[12], fields[13]
+FROM {table}
+WHERE file_id = %s AND line_number BETWEEN %s AND %s AND document_ref = ANY(%s)
+GROUP BY document_ref, fields[12], fields[13] ORDER BY 2
+"""
 
 _INSERT_DOCUMENTS = """
 INSERT INTO invoices (organisation_id, id, currency, kind, state, payer_id, external_ref,

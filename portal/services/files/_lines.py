@@ -22,6 +22,7 @@ from portal.services.files._values import (
     read_email,
     read_reference,
     read_text,
+    refuse,
 )
 from rules.ruleset import CompiledRuleSet
 
@@ -103,8 +104,10 @@ def _code_reader(
     indexes = sorted({index for index, _ in special})
 
     def read(record: Sequence[str]) -> tuple[str, str]:
-        revenue = (take_revenue(record).strip() if take_revenue else "") or revenue_code
-        tax = (take_tax(record).strip() if take_tax else "") or tax_code
+        revenue = take_revenue(record) if take_revenue else ""
+        revenue = read_reference(revenue, "revenue code") or revenue_code
+        tax = take_tax(record) if take_tax else ""
+        tax = read_reference(tax, "tax code") or tax_code
         for index in indexes:
             entry = special.get((index, record[index].strip()))
             if entry is not None:
@@ -127,62 +130,62 @@ def _description_reader(source: SourceFile, mapping: ImportMapping) -> Take:
     return read
 
 
-def _invoice_reader(
-    source: SourceFile, mapping: ImportMapping, currency: str, rule_set: CompiledRuleSet
-) -> LineReader:
-    def column(name: str) -> Take:
-        return _take(source, mapping, name) or _always("")
+def _head_reader(
+    source: SourceFile, mapping: ImportMapping, currency: str
+) -> Callable[[Sequence[str]], tuple[str | None, ...]]:
+    """Make the function that reads what the lines of one document repeat.
 
-    take_document, take_payer = column("document"), column("payer")
-    take_date, take_due, take_currency = column("date"), column("due_on"), column("currency")
-    take_quantity = _take(source, mapping, "quantity") or _always("1")
-    take_price, take_reference = column("unit_price"), column("reference")
-    take_order, take_name, take_country = (
-        column("purchase_order"),
-        column("payer_name"),
-        column("country"),
-    )
-    read_codes, read_description = _code_reader(source, mapping), _description_reader(source, mapping)
-    read_net, read_day = net_reader(mapping, rule_set), day_reader(mapping)
+    Shape: payer, day, currency, reference, purchase order, due day, country, name of the payer.
+    """
+    names = (
+        "payer", "date", "currency", "reference", "purchase_order", "due_on", "country",
+        "payer_name",
+    )  # fmt: skip
+    takes = [_take(source, mapping, name) or _always("") for name in names]
+    read_day = day_reader(mapping)
     suffix = mapping.payer_strip_suffix
 
     @lru_cache(maxsize=REMEMBERED_MAX)
-    def read_head(*texts: str) -> tuple[str | None, ...]:
-        """Read what the lines of one document repeat."""
+    def read(*texts: str) -> tuple[str | None, ...]:
         payer, day, money, reference, order, due, country, name = texts
         return (
-            read_reference(payer.removesuffix(suffix), "payer") or None,
+            read_reference(payer.strip().removesuffix(suffix), "payer") or None,
             read_day(day, "date") if day else None,
             check_currency(money) if money else currency,
             read_reference(reference, "reference") or None,
             read_reference(order, "purchase order") or None,
             read_day(due, "due date") if due else None,
-            country.strip() or None,
-            read_text(name, "payer's name") or None,
+            read_reference(country, "country") or None,
+            read_text(name, "name of the payer") or None,
         )
+
+    return lambda record: read(*[take(record) for take in takes])
+
+
+def _invoice_reader(
+    source: SourceFile, mapping: ImportMapping, currency: str, rule_set: CompiledRuleSet
+) -> LineReader:
+    take_document = _take(source, mapping, "document") or _always("")
+    take_quantity = _take(source, mapping, "quantity") or _always("1")
+    take_price = _take(source, mapping, "unit_price") or _always("")
+    read_head = _head_reader(source, mapping, currency)
+    read_codes = _code_reader(source, mapping)
+    read_description = _description_reader(source, mapping)
+    read_net = net_reader(mapping, rule_set)
 
     def read(record: Sequence[str]) -> ReadLine:
         document_ref = ""
         try:
             document_ref = read_reference(take_document(record), "document number")
-            payer, day, money, reference, order, due, country, name = read_head(
-                take_payer(record),
-                take_date(record),
-                take_currency(record),
-                take_reference(record),
-                take_order(record),
-                take_due(record),
-                take_country(record),
-                take_name(record),
-            )
+            payer, day, money, reference, order, due, country, name = read_head(record)
             assert money is not None
             numbers = read_net(take_quantity(record), take_price(record), money)
             revenue, tax = read_codes(record)
             description = read_description(record)
             if not description:
-                raise Malformed("the line says nothing of what is billed")
+                refuse("the line says nothing of what is billed")
             if not revenue or not tax:
-                raise Malformed("the line has no revenue code or no tax code")
+                refuse("the line has no revenue code or no tax code")
         except Malformed as cause:
             return ReadLine(document_ref, (), str(cause))
         except Invalid as cause:
@@ -213,11 +216,9 @@ def _payer_reader(source: SourceFile, mapping: ImportMapping) -> LineReader:
             kind = take_kind(record).strip() or mapping.payer_kind
             email = read_email(take_email(record))
             if not name:
-                raise Malformed("the name is missing")
+                refuse("the name is missing")
             if kind not in kinds:
-                raise Malformed(
-                    f"the kind “{kind[:40]}” is none of {', '.join(sorted(kinds))}"
-                )
+                refuse(f"the kind “{kind[:40]}” is none of {', '.join(sorted(kinds))}")
         except Malformed as cause:
             return ReadLine(document_ref, (), str(cause))
         if not document_ref:
@@ -233,7 +234,8 @@ def _mandate_reader(source: SourceFile, mapping: ImportMapping, currency: str) -
         return _take(source, mapping, name) or _always("")
 
     take_reference, take_payer, take_token = column("reference"), column("payer"), column("token")
-    take_signed, take_state, take_currency = column("signed_on"), column("state"), column("currency")
+    take_signed, take_state = column("signed_on"), column("state")
+    take_currency = column("currency")
     read_day = day_reader(mapping)
     states = {state.value for state in MandateState}
 
@@ -249,9 +251,9 @@ def _mandate_reader(source: SourceFile, mapping: ImportMapping, currency: str) -
             state = take_state(record).strip() or mapping.mandate_state
             money = check_currency(take_currency(record).strip() or currency)
             if state not in states:
-                raise Malformed(f"the state “{state[:40]}” is none of {', '.join(sorted(states))}")
+                refuse(f"the state “{state[:40]}” is none of {', '.join(sorted(states))}")
             if not payer or not token:
-                raise Malformed("the payer or the token is missing")
+                refuse("the payer or the token is missing")
         except Malformed as cause:
             return ReadLine(document_ref, (), str(cause))
         except Invalid as cause:

@@ -167,9 +167,7 @@ def check_mapping(definition: Mapping[str, Any], *, name: str, kind: FileKind) -
     Raises: MappingInvalid, about the first mistake, with the nearest key that is known.
     """
     try:
-        if definition.get("kind") != kind:
-            said = definition.get("kind", "nothing")
-            raise ValueError(f"its kind is “{said}”, and {kind} are to be imported")
+        _check_kind(definition, kind)
         sections = _SECTIONS[kind]
         known = ["title", "kind", "columns", *sections, *_TABLES[kind]]
         _refuse_unknown(definition, known, "")
@@ -192,6 +190,12 @@ def check_mapping(definition: Mapping[str, Any], *, name: str, kind: FileKind) -
     return mapping
 
 
+def _check_kind(definition: Mapping[str, Any], kind: FileKind) -> None:
+    said = definition.get("kind", "nothing")
+    if said != kind:
+        raise ValueError(f"its kind is “{said}”, and {kind} are to be imported")
+
+
 def nearest(wanted: str, known: list[str]) -> str:
     """Name what was probably meant."""
     folded = {name.casefold(): name for name in reversed(known)}
@@ -209,7 +213,7 @@ def _refuse_unknown(table: Mapping[str, Any], known: list[str], place: str) -> N
 def _table(definition: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     table = definition.get(name, {})
     if not isinstance(table, dict):
-        raise ValueError(f"“{name}” must be a table, [{name}]")
+        raise ValueError(f"“{name}” must be a table, [{name}]")  # noqa: TRY004 – a wrong value
     return table
 
 
@@ -231,18 +235,16 @@ def _read_section(table: Mapping[str, Any], keys: dict[str, _Key], place: str) -
         if key.choices and value not in key.choices:
             choices = ", ".join(f"“{choice}”" for choice in key.choices)
             raise ValueError(f"“{name}” in [{place}] must be one of {choices}")
-        if isinstance(value, list):
-            if not all(isinstance(item, str) and item for item in value):
-                raise ValueError(f"“{name}” in [{place}] must be {words}")
-            value = tuple(value)
-        values[key.field] = value
+        if isinstance(value, list) and not all(isinstance(one, str) and one for one in value):
+            raise ValueError(f"“{name}” in [{place}] must be {words}")
+        values[key.field] = tuple(value) if isinstance(value, list) else value
     return values
 
 
 def _read_texts(table: Mapping[str, Any], place: str) -> dict[str, str]:
     for key, value in table.items():
         if not isinstance(value, str):
-            raise ValueError(f"“{key}” in [{place}] must be a text")
+            raise ValueError(f"“{key}” in [{place}] must be a text")  # noqa: TRY004 – as above
     return dict(table)
 
 

@@ -3,13 +3,15 @@
 They share the staging of invoices: a document is one line here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 
 from portal.domain.payers import MandateState
 from portal.domain.users import Actor
 from portal.queries.organisations import list_gateway_accounts
 from portal.queries.payers import (
+    PayerRow,
     list_known_mandate_refs,
     list_payers_by_ref,
     list_payers_with_active_mandate,
@@ -20,6 +22,8 @@ from portal.services.files._stage import StagedDocument
 from portal.services.payers import NewMandate, NewPayer, add_mandates, add_payers
 
 ACTIVE = MandateState.ACTIVE.value
+
+_NO_MANDATE = "The payer {payer} stands for documents without a payer and can give no mandate."
 
 
 class PayerImport:
@@ -74,40 +78,41 @@ class MandateImport:
         currencies = {each.currency for each in list_gateway_accounts() if each.is_active}
         decision = Decision([], [], [])
         for document in documents:
-            problem = _problem_of_line(document)
-            if not problem:
-                payer_ref, _, currency, *_, state = document.fields
-                payer = payers.get(payer_ref or "")
-                if document.document_ref in known:
-                    problem = "already_here", f"The mandate {document.document_ref} is here already."
-                elif payer is None:
-                    problem = (
-                        "payer_unknown",
-                        f"The payer {payer_ref} is not known; import the payers first.",
-                    )
-                elif payer.is_default:
-                    problem = (
-                        "payer_is_default",
-                        f"The payer {payer_ref} stands for documents without a payer and can give"
-                        " no mandate.",
-                    )
-                elif currency not in currencies:
-                    problem = (
-                        "currency_unknown",
-                        f"There is no active gateway account in {currency}; add one first.",
-                    )
-                elif state == ACTIVE and (payer.external_ref, currency) in self._active:
-                    problem = (
-                        "second_active",
-                        f"The payer {payer_ref} has an active mandate in {currency} already.",
-                    )
-                elif state == ACTIVE:
-                    self._active.add((payer.external_ref, currency or ""))
+            problem = _problem_of_line(document) or self._problem_of_mandate(
+                document, payers, known, currencies
+            )
             if problem:
                 decision.refused.append(Refusal(document, *problem))
             else:
                 decision.taken.append(Taken(document, "mandate", document.document_ref))
         return decision
+
+    def _problem_of_mandate(
+        self,
+        document: StagedDocument,
+        payers: Mapping[str, PayerRow],
+        known: AbstractSet[str],
+        currencies: AbstractSet[str],
+    ) -> tuple[str, str] | None:
+        """Say why a mandate cannot be added; one that can be is remembered if it is active."""
+        payer_ref, _, currency, *_, state = document.fields
+        payer = payers.get(payer_ref or "")
+        pair = (payer_ref or "", currency or "")
+        if document.document_ref in known:
+            sentence = f"The mandate {document.document_ref} is here already; leave it out."
+            return "already_here", sentence
+        if payer is None:
+            return "payer_unknown", f"The payer {payer_ref} is not known; import the payers first."
+        if payer.is_default:
+            return "payer_is_default", _NO_MANDATE.format(payer=payer_ref)
+        if currency not in currencies:
+            return "no_account", f"There is no active gateway account in {currency}; add one first."
+        if state == ACTIVE and pair in self._active:
+            sentence = f"The payer {payer_ref} has an active mandate in {currency} already."
+            return "second_active", sentence
+        if state == ACTIVE:
+            self._active.add(pair)
+        return None
 
     def write(self, taken: Sequence[Taken], *, actor: Actor, now: datetime) -> tuple[set[str], int]:
         """Add the mandates."""
@@ -141,9 +146,9 @@ def _problem_of_line(document: StagedDocument) -> tuple[str, str] | None:
             f"Line {document.error_line}: {document.error}; correct the file.",
         )
     if document.lines_count > 1:
+        place = f"{document.lines_count} lines, first on {document.first_line}"
         return (
             "twice_in_file",
-            f"The reference {document.document_ref} is on {document.lines_count} lines, first on"
-            f" {document.first_line}; keep one of them.",
+            f"The reference {document.document_ref} is on {place}; keep one of them.",
         )
     return None

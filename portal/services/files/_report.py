@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import os
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
@@ -140,7 +139,7 @@ class ResultFile:
         if not self._count:
             self._part.unlink(missing_ok=True)
             return None
-        os.replace(self._part, self.path)
+        self._part.replace(self.path)
         return self.path
 
     def discard(self) -> None:

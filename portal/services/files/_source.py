@@ -70,7 +70,7 @@ def inspect_file(path: Path, mapping: ImportMapping) -> SourceFile:
     Raises: FileNotImportable.
     """
     file = path.name
-    with _saying(file):
+    with saying_what_is_wrong(file):
         if not path.exists():
             raise ValueError("there is no such file")
         if not path.is_file():
@@ -78,8 +78,10 @@ def inspect_file(path: Path, mapping: ImportMapping) -> SourceFile:
         with path.open("rb") as opened:
             magic = opened.read(8)
         is_packed = magic.startswith(b"\x1f\x8b")
-        size_bytes, content_hash, encoding = _scan(path, is_packed, mapping.encoding)
-        with open_text(path, is_packed, encoding) as text:
+        size_bytes, content_hash, encoding = _scan(
+            path, mapping.encoding, is_packed=is_packed
+        )
+        with open_text(path, encoding, is_packed=is_packed) as text:
             sample = text.read(1 << 16)
         delimiter = mapping.delimiter or _guess_delimiter(sample, mapping)
         source = SourceFile(path, is_packed, size_bytes, content_hash, encoding, delimiter, ())
@@ -93,7 +95,7 @@ def inspect_file(path: Path, mapping: ImportMapping) -> SourceFile:
 
 @contextmanager
 def open_text(
-    path: Path, is_packed: bool, encoding: str, hashed: Any | None = None
+    path: Path, encoding: str, *, is_packed: bool, hashed: Any | None = None
 ) -> Iterator[io.TextIOWrapper]:
     """Open a file as unpacked text; a byte order mark is left out."""
     codec = "cp1252" if encoding == "windows-1252" else encoding
@@ -114,7 +116,9 @@ def read_records(
     Raises: ValueError, with a reason for people, when the file is no proper CSV or has changed.
     """
     hashed = hashlib.sha256() if told else None
-    with open_text(source.path, source.is_packed, source.encoding, hashed) as text:
+    with open_text(
+        source.path, source.encoding, is_packed=source.is_packed, hashed=hashed
+    ) as text:
         lines = _limited_lines(text)
         reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
         first_line = 1
@@ -157,7 +161,7 @@ class _HashingReader(io.RawIOBase):
 
 
 @contextmanager
-def _saying(file: str) -> Iterator[None]:
+def saying_what_is_wrong(file: str) -> Iterator[None]:
     """Turn whatever is wrong with a file into one sentence."""
     try:
         yield
@@ -176,9 +180,6 @@ def _saying(file: str) -> Iterator[None]:
         raise FileNotImportable(file=file, reason=str(cause)) from cause
 
 
-saying_what_is_wrong = _saying
-
-
 def _limited_lines(text: io.TextIOWrapper) -> Iterator[str]:
     """Yield lines, none longer than a line can be."""
     number = 0
@@ -193,7 +194,7 @@ def _limited_lines(text: io.TextIOWrapper) -> Iterator[str]:
         yield line
 
 
-def _scan(path: Path, is_packed: bool, said_encoding: str | None) -> tuple[int, str, str]:
+def _scan(path: Path, said_encoding: str | None, *, is_packed: bool) -> tuple[int, str, str]:
     """Read all bytes once: how many, their hash, and the encoding they can be in."""
     hashed = hashlib.sha256()
     size_bytes = 0

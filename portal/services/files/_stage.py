@@ -4,7 +4,7 @@ A rehearsal stages into a temporary table instead. Everything is keyed by the fi
 order of documents is that of their first lines.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
@@ -46,7 +46,11 @@ class StagedDocument(NamedTuple):
 
 
 def stage_lines(
-    table: str, file_id: UUID, records: Iterable[tuple[int, list[str]]], read: LineReader, width: int
+    table: str,
+    file_id: UUID,
+    records: Iterable[tuple[int, list[str]]],
+    read: LineReader,
+    width: int,
 ) -> int:
     """Copy the lines of a file to a staging table and return how many there are.
 
@@ -168,14 +172,23 @@ FROM (
 """
 
 
+_LIST = """
+SELECT {columns} FROM pg_temp.grouped_documents WHERE position BETWEEN %s AND %s ORDER BY position
+"""
+
+_LIST_LINE_NUMBERS = """
+SELECT document_ref, (array_agg(line_number ORDER BY line_number))[1:%(most)s] AS lines
+FROM {table}
+WHERE file_id = %(file_id)s AND line_number BETWEEN %(low)s AND %(high)s
+  AND document_ref = ANY(%(refs)s)
+GROUP BY document_ref
+"""
+
+
 def list_documents(first: int, last: int) -> list[StagedDocument]:
     """List grouped documents by position, both ends included."""
     columns = ", ".join(StagedDocument._fields)
-    rows = fetch(
-        f"SELECT {columns} FROM pg_temp.grouped_documents"
-        " WHERE position BETWEEN %s AND %s ORDER BY position",
-        (first, last),
-    )
+    rows = fetch(_LIST.format(columns=columns), (first, last))
     return [StagedDocument(*row)._replace(net_minor=int(row.net_minor)) for row in rows]
 
 
@@ -186,9 +199,7 @@ def list_line_numbers(
     if not documents:
         return {}
     rows = fetch(
-        "SELECT document_ref, (array_agg(line_number ORDER BY line_number))[1:%(most)s] AS lines"
-        f" FROM {table} WHERE file_id = %(file_id)s AND line_number BETWEEN %(low)s AND %(high)s"
-        " AND document_ref = ANY(%(refs)s) GROUP BY document_ref",
+        _LIST_LINE_NUMBERS.format(table=table),
         {
             "most": DOCUMENT_LINES_SHOWN_MAX,
             "file_id": file_id,
@@ -210,6 +221,3 @@ def count_staged(file_id: UUID) -> int:
 def empty_stage(file_id: UUID) -> None:
     """Remove the staged lines of a file."""
     execute("DELETE FROM staged_lines WHERE file_id = %s", (file_id,))
-
-
-Told = Callable[[str, int, int], None]

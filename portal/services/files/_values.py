@@ -3,11 +3,11 @@
 A value that cannot be read raises `Malformed`, whose sentence goes to the person who has the file.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cache, lru_cache
-import re
-from typing import Final
+from typing import Final, NoReturn
 
 from babel import Locale
 
@@ -17,6 +17,7 @@ from portal.services.files._mapping import ImportMapping
 
 REFERENCE_CHARACTERS_MAX: Final = 100
 TEXT_CHARACTERS_MAX: Final = 2000
+EMAIL_CHARACTERS_MAX: Final = 254  # RFC 5321 with its corrections.
 # What a column of the database holds: numeric(18, 6).
 NUMBER_DIGITS_MAX: Final = 12
 NUMBER_DECIMALS_MAX: Final = 6
@@ -30,6 +31,14 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200e\u200f\u202a-\u202e\
 
 class Malformed(Exception):
     """A value that cannot be read; the text says why."""
+
+
+def refuse(sentence: str) -> NoReturn:
+    """Refuse a line.
+
+    Raises: Malformed.
+    """
+    raise Malformed(sentence)
 
 
 def number_reader(mapping: ImportMapping) -> Callable[[str, str], str]:
@@ -117,9 +126,9 @@ def read_email(text: str) -> str | None:
     if not address:
         return None
     name, _, host = address.rpartition("@")
-    if not name or "." not in host or len(address) > 254 or not address.isprintable() or (
-        " " in address
-    ):
+    is_short = len(address) <= EMAIL_CHARACTERS_MAX
+    is_plain = address.isprintable() and " " not in address
+    if not (name and "." in host and is_short and is_plain):
         raise Malformed(f"“{address[:60]}” is not an e-mail address")
     return address
 
@@ -132,6 +141,7 @@ def day_of(text: str | None) -> date | None:
 @cache
 def _country_codes() -> dict[str, str]:
     territories = Locale("en").territories
-    codes = {code: name for code, name in territories.items() if len(code) == 2 and code.isalpha()}
+    # Numbers name parts of the world, as 150 does Europe.
+    codes = {code: name for code, name in territories.items() if code.isalpha()}
     known = {name.casefold(): code for code, name in codes.items()}
     return known | {code.casefold(): code for code in codes if code not in {"EU", "EZ", "UN", "ZZ"}}

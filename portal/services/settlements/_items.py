@@ -1,6 +1,6 @@
 """Matching the items of payouts to our attempts, in the database, and counting what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -26,22 +26,28 @@ UNSETTLED = (
 # of a kind in all payouts: whoever holds it keeps it, and any other is a duplicate.
 # Verdict: `awaited` when the gateway knows more than has reached us, which its events will tell.
 # The ledger has a return's fee from the return itself, so the two must agree.
+# Each step is materialised, and joins take all their keys from it: a planner that has no figures
+# yet of a payout just written would otherwise compare every item with every attempt.
 _MATCH = """
-WITH found AS (
-  SELECT i.payout_id, i.position, i.kind, i.gross_minor, i.fee_minor,
+WITH wanted AS MATERIALIZED (
+  SELECT i.payout_id, i.position, i.kind, i.gross_minor, i.fee_minor, p.account_id,
+    i.attempt_id IS NULL AS is_new, i.kind IN ('payment', 'return') AS has_attempt,
+    i.merchant_ref, i.gateway_ref
+  FROM unnest(%(payouts)s::uuid[], %(accounts)s::uuid[]) AS p (payout_id, account_id)
+  JOIN payout_items i ON i.payout_id = p.payout_id AND i.match_state = ANY(%(unsettled)s)
+), found AS MATERIALIZED (
+  SELECT w.payout_id, w.position, w.kind, w.gross_minor, w.fee_minor,
     COALESCE(m.id, g.id) AS attempt_id, COALESCE(m.state, g.state) AS state,
     COALESCE(m.amount_minor, g.amount_minor) AS amount_minor,
     COALESCE(m.return_fee_minor, g.return_fee_minor) AS return_fee_minor,
-    row_number() OVER (PARTITION BY COALESCE(m.id, g.id), i.kind
-      ORDER BY i.attempt_id IS NULL, i.payout_id, i.position) AS place
-  FROM payout_items i
-  JOIN payouts p ON p.id = i.payout_id
-  LEFT JOIN payment_attempts m ON i.kind IN ('payment', 'return')
-    AND m.gateway_account_id = p.gateway_account_id AND m.merchant_ref = i.merchant_ref
-  LEFT JOIN payment_attempts g ON i.kind IN ('payment', 'return') AND m.id IS NULL
-    AND g.gateway_account_id = p.gateway_account_id AND g.gateway_ref = i.gateway_ref
-  WHERE i.payout_id = ANY(%(payouts)s) AND i.match_state = ANY(%(unsettled)s)
-), judged AS (
+    row_number() OVER (PARTITION BY COALESCE(m.id, g.id), w.kind
+      ORDER BY w.is_new, w.payout_id, w.position) AS place
+  FROM wanted w
+  LEFT JOIN payment_attempts m ON w.has_attempt
+    AND m.gateway_account_id = w.account_id AND m.merchant_ref = w.merchant_ref
+  LEFT JOIN payment_attempts g ON w.has_attempt AND m.id IS NULL
+    AND g.gateway_account_id = w.account_id AND g.gateway_ref = w.gateway_ref
+), judged AS MATERIALIZED (
   SELECT f.payout_id, f.position, f.attempt_id, CASE
     WHEN f.kind = 'fee' THEN 'matched'
     WHEN f.attempt_id IS NULL THEN 'missing_here'
@@ -94,15 +100,17 @@ class Tally(NamedTuple):
         return self.residual_minor == 0 and self.open == 0
 
 
-def match_items(payout_ids: Sequence[UUID]) -> None:
+def match_items(accounts: Mapping[UUID, UUID]) -> None:
     """Match what is not matched yet to attempts of the payouts' gateway accounts.
 
-    Shape: one statement, whatever the number of items; the settlements are locked by the caller.
+    Shape: gateway account per payout; one statement, whatever the number of items. The
+    settlements are locked by the caller.
     """
     execute(
         _MATCH,
         {
-            "payouts": list(payout_ids),
+            "payouts": list(accounts.keys()),
+            "accounts": list(accounts.values()),
             "unsettled": list(UNSETTLED),
             "undecided": list(UNDECIDED),
             "collected": list(COLLECTED),

@@ -34,6 +34,7 @@ class Booking(NamedTuple):
     state: SettlementState
     payout_id: UUID
     gateway_ref: str
+    account_id: UUID
     account_code: str
     currency: str
     net_minor: int
@@ -72,7 +73,7 @@ def match_settlements(
 
 def _lock_settlements(settlement_ids: Sequence[UUID]) -> list[Booking]:
     rows = fetch_plain(
-        "SELECT s.id, s.state, p.id, p.gateway_ref, g.code, p.currency, p.net_minor"
+        "SELECT s.id, s.state, p.id, p.gateway_ref, g.id, g.code, p.currency, p.net_minor"
         " FROM settlements s JOIN payouts p ON p.id = s.payout_id"
         " JOIN gateway_accounts g ON g.id = p.gateway_account_id"
         " WHERE s.id = ANY(%s) AND s.state = ANY(%s) ORDER BY s.id FOR UPDATE OF s",
@@ -87,9 +88,8 @@ def _match(
     """Match the items and book payouts that are explained; return the results of the others."""
     if not bookings:
         return {}, set()
-    payout_ids = [each.payout_id for each in bookings]
-    match_items(payout_ids)
-    tallies = tally_items(payout_ids)
+    match_items({each.payout_id: each.account_id for each in bookings})
+    tallies = tally_items([each.payout_id for each in bookings])
     explained = [each for each in bookings if tallies[each.payout_id].is_explained]
     _post_matched(explained, tallies, business_on)
     steps = [

@@ -1,0 +1,86 @@
+"""Each named check and unique key is broken once, and it is that one which refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from portal.db import transaction
+from portal.ids import new_id
+from tests import books
+from tests.factories import NOW, gateway_account_of, insert_row, make_run
+from tests.models.breaking import refused_by
+from tests.models.cases import CASES
+
+# Targets of composite foreign keys: the primary key refuses a second row before they could.
+ONLY_TARGETS = "_organisation_id_id_currency"
+
+
+def write_the_rest(organisation: UUID) -> None:
+    """Insert a row into the tables that a month of the services leaves empty."""
+    make_run(request_key="once", job="payment_collection")
+    account = gateway_account_of()
+    user_id = new_id()
+    with transaction(organisation):
+        insert_row(
+            "users", id=user_id, email="ada@harbour.example", name="Ada Clerk", password_hash="-"
+        )
+        insert_row("memberships", organisation_id=organisation, user_id=user_id, role="clerk")
+        insert_row(
+            "api_keys",
+            organisation_id=organisation,
+            id=new_id(),
+            name="ERP",
+            prefix="pk_1",
+            key_hash=b"hash",
+            scopes=["invoices"],
+        )
+        insert_row(
+            "files",
+            organisation_id=organisation,
+            id=new_id(),
+            kind="invoices",
+            name="march.csv",
+            content_hash="hash",
+            size_bytes=1,
+            mapping={},
+            detected={},
+            state="completed",
+        )
+        insert_row(
+            "inbox_messages",
+            organisation_id=organisation,
+            gateway_account_id=account.id,
+            event_ref="evt_1",
+            kind="charge.succeeded",
+            content={},
+            raw=b"{}",
+            received_at=NOW,
+        )
+
+
+def test_each_constraint_refuses_its_fault(organisation: UUID, subtests: pytest.Subtests) -> None:
+    books.write_month(organisation)
+    write_the_rest(organisation)
+
+    for name, fault in CASES.items():
+        with subtests.test(name):
+            assert refused_by(organisation, fault) == name
+
+
+def test_no_constraint_is_left_untried(owner: psycopg.Connection[Any]) -> None:
+    names = {
+        row[0]
+        for row in owner.execute(
+            "SELECT conname FROM pg_constraint WHERE contype IN ('u', 'c')"
+            " AND connamespace = 'public'::regnamespace"
+            " UNION SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            " WHERE i.indisunique AND NOT i.indisprimary"
+            " AND c.relnamespace = 'public'::regnamespace"
+        )
+    }
+
+    assert {name for name in names if not name.endswith(ONLY_TARGETS)} == CASES.keys()
