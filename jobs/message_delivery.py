@@ -6,8 +6,9 @@ Claim (one transaction, committed) → many calls in flight → answers written 
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,7 +16,14 @@ import structlog
 
 from portal.clock import now_utc
 from portal.config import Config
-from portal.db import acting_for, in_transaction, repeat_when_transient, transaction
+from portal.db import (
+    acting_for,
+    in_transaction,
+    is_transient,
+    repeat_when_transient,
+    savepoint,
+    transaction,
+)
 from portal.domain.errors import PortalError
 from portal.domain.messages import MessageKind
 from portal.domain.users import Actor
@@ -23,6 +31,7 @@ from portal.gateways.base import (
     AnswerKind,
     ChargeOrder,
     Gateway,
+    GatewayAccess,
     GatewayAnswer,
     GatewayEvent,
     PayoutReport,
@@ -119,13 +128,25 @@ def drain_messages() -> int:
         busy = _handle_inboxes(config)
         busy |= _ask_for_outcomes(config)
         for row in list_due_accounts():
-            busy |= deliver_account(Account(*row), config)
+            busy |= _apart(partial(deliver_account, Account(*row), config))
         if not busy:
             break
         rounds += 1
     else:
         ring_now(DELIVERY_BELL)
     return rounds
+
+
+def _apart(work: Callable[[], bool]) -> bool:
+    """Run the work of one account or organisation; its trouble does not hold up the others.
+
+    Shape: False when it broke, so that a drain ends and the next bell tries again.
+    """
+    try:
+        return work()
+    except Exception:
+        log.exception("messages.broke")
+        return False
 
 
 def query_policy(config: Config) -> QueryPolicy:
@@ -140,37 +161,45 @@ def query_policy(config: Config) -> QueryPolicy:
 def _handle_inboxes(config: Config) -> bool:
     busy = False
     for organisation_id in list_inbox_organisations():
-        with acting_for(organisation_id):
-            handled = repeat_when_transient(
-                lambda: handle_inbox(
-                    limit=INBOX_MAX, policy=query_policy(config), actor=GATEWAY, now=now_utc()
-                )
-            )
-        busy |= handled > 0
+        busy |= _apart(partial(_handle_inbox, organisation_id, config))
     return busy
+
+
+def _handle_inbox(organisation_id: UUID, config: Config) -> bool:
+    with acting_for(organisation_id):
+        handled = repeat_when_transient(
+            lambda: handle_inbox(
+                limit=INBOX_MAX, policy=query_policy(config), actor=GATEWAY, now=now_utc()
+            )
+        )
+    return handled > 0
 
 
 def _ask_for_outcomes(config: Config) -> bool:
     busy = False
     for organisation_id in list_query_organisations():
-        with transaction(organisation_id):
-            asked = request_queries(
-                limit=QUERIES_MAX, lease_seconds=config.message_lease_seconds
-            )
-        busy |= asked > 0
+        busy |= _apart(partial(_ask_organisation, organisation_id, config))
     return busy
+
+
+def _ask_organisation(organisation_id: UUID, config: Config) -> bool:
+    with transaction(organisation_id):
+        asked = request_queries(limit=QUERIES_MAX, lease_seconds=config.message_lease_seconds)
+    return asked > 0
 
 
 def deliver_account(account: Account, config: Config) -> bool:
     """Lease messages of an account, call the gateway, write the answers; False when none was due."""
+    # Before anything is marked as being sent: without address or key nothing can be.
+    access = gateway_access(kind=account.kind, account_code=account.code)
     with acting_for(account.organisation_id):
-        leased, parcel = _lease(account, config)
+        leased, parcel = repeat_when_transient(lambda: _lease(account, config))
         if not leased:
             return False
         if parcel.is_empty():
             return True
         assert not in_transaction()
-        answers = asyncio.run(_call(account, parcel))
+        answers = asyncio.run(_call(access, parcel))
         repeat_when_transient(lambda: _write(account, parcel, answers, config))
     log.info("messages.delivered", account=account.code, messages=leased)
     return True
@@ -223,8 +252,7 @@ def _write_lost(lost: Sequence[Claimed], config: Config, now: datetime) -> None:
     )
 
 
-async def _call(account: Account, parcel: Parcel) -> Answers:
-    access = gateway_access(kind=account.kind, account_code=account.code)
+async def _call(access: GatewayAccess, parcel: Parcel) -> Answers:
     async with open_gateway(access) as gateway:
         charges, queries, closings, listings = await asyncio.gather(
             call_all(
@@ -252,8 +280,9 @@ async def _list_events(
         while True:
             events, cursor = await gateway.list_events(after)
             found += events
+            is_last = not events or cursor in (None, after)
             after = cursor or after
-            if not events:
+            if is_last:
                 return tuple(found), after
     except PortalError as error:
         return error.message
@@ -267,49 +296,93 @@ def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -
         *zip((message for message, _ in parcel.queries), answers.queries, strict=True),
     ]
     with transaction():
+        taken = _take_reports(account, parcel, answers, now)
         outcomes = [_outcome(message, answer, config) for message, answer in asked]
-        outcomes += [
-            _outcome_of_call(message, answer, config)
-            for message, answer in [
-                *zip(parcel.closings, answers.closings, strict=True),
-                *zip((m for m, _ in parcel.listings), answers.listings, strict=True),
-            ]
-        ]
+        outcomes += [_outcome_of_call(message, error, config) for message, error in taken]
         ours = finish_deliveries(outcomes, now=now)
         results = [
             _result(message, answer, config) for message, answer in asked if message.id in ours
         ]
-        policy = query_policy(config)
-        apply_results(results=results, policy=policy, actor=GATEWAY, now=now)
+        _apply(results, query_policy(config), now)
         request_resends(
             attempt_ids=[r.attempt_id for r in results if r.kind is ResultKind.NOT_FOUND],
             quiet_seconds=config.not_found_quiet_seconds,
             now=now,
         )
-        _take_reports(account, parcel, answers, ours, now)
         bad = sum(answer.kind in TROUBLES for _, answer in asked)
         note_health(gateway_account_id=account.id, good=len(asked) - bad, bad=bad)
 
 
+def _apply(results: Sequence[AttemptResult], policy: QueryPolicy, now: datetime) -> None:
+    """Apply answers, in halves down to the one that breaks; what that one asked stays unknown."""
+    if not results:
+        return
+    try:
+        with savepoint():
+            apply_results(results=results, policy=policy, actor=GATEWAY, now=now)
+    except Exception as error:
+        if is_transient(error):
+            raise
+        if len(results) > 1:
+            middle = len(results) // 2
+            _apply(results[:middle], policy, now)
+            _apply(results[middle:], policy, now)
+            return
+        log.exception("answer.broke", attempt_id=str(results[0].attempt_id))
+        lost = AttemptResult(results[0].attempt_id, ResultKind.LOSE)
+        apply_results(results=[lost], policy=policy, actor=GATEWAY, now=now)
+
+
 def _take_reports(
-    account: Account, parcel: Parcel, answers: Answers, ours: set[UUID], now: datetime
-) -> None:
+    account: Account, parcel: Parcel, answers: Answers, now: datetime
+) -> list[tuple[Claimed, str | None]]:
+    """Record payouts and events, both harmless when they are recorded already.
+
+    Shape: each message with the error of its call, or of what it brought; None when all is well.
+    """
+    taken: list[tuple[Claimed, str | None]] = []
     for message, reports in zip(parcel.closings, answers.closings, strict=True):
-        if message.id in ours and not isinstance(reports, str):
-            for report in reports:
-                record_payout(
-                    gateway_account_id=account.id, report=report, actor=GATEWAY, now=now
-                )
+        if isinstance(reports, str):
+            taken.append((message, reports))
+        else:
+            taken.append((message, _error_of(partial(_record_payouts, account, reports, now))))
     for (message, _), listed in zip(parcel.listings, answers.listings, strict=True):
-        if message.id in ours and not isinstance(listed, str):
-            events, cursor = listed
-            store_events(
-                gateway_account_id=account.id,
-                events=events,
-                raws=[b""] * len(events),
-                cursor=cursor,
-                now=now,
-            )
+        if isinstance(listed, str):
+            taken.append((message, listed))
+        else:
+            taken.append((message, _error_of(partial(_store_listed, account, listed, now))))
+    return taken
+
+
+def _error_of(record: Callable[[], None]) -> str | None:
+    """Record what a gateway reported; what it reported wrongly is undone alone, and named."""
+    try:
+        with savepoint():
+            record()
+    except Exception as error:
+        if is_transient(error):
+            raise
+        log.exception("report.broke")
+        return error.message if isinstance(error, PortalError) else repr(error)[:500]
+    return None
+
+
+def _record_payouts(account: Account, reports: Sequence[PayoutReport], now: datetime) -> None:
+    for report in reports:
+        record_payout(gateway_account_id=account.id, report=report, actor=GATEWAY, now=now)
+
+
+def _store_listed(
+    account: Account, listed: tuple[Sequence[GatewayEvent], str | None], now: datetime
+) -> None:
+    events, cursor = listed
+    store_events(
+        gateway_account_id=account.id,
+        events=events,
+        raws=[b""] * len(events),
+        cursor=cursor,
+        now=now,
+    )
 
 
 def _result(message: Claimed, answer: GatewayAnswer, config: Config) -> AttemptResult:
@@ -352,15 +425,15 @@ def _outcome(message: Claimed, answer: GatewayAnswer, config: Config) -> Deliver
     )
 
 
-def _outcome_of_call(message: Claimed, answer: object, config: Config) -> DeliveryOutcome:
-    if not isinstance(answer, str):
+def _outcome_of_call(message: Claimed, error: str | None, config: Config) -> DeliveryOutcome:
+    if error is None:
         return DeliveryOutcome(message, "succeeded")
     return DeliveryOutcome(
         message,
         "failed",
         retry_seconds=_resend_delay(message, config),
         is_parked=message.tries >= config.message_tries_max,
-        error=answer,
+        error=error,
     )
 
 

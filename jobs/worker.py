@@ -48,12 +48,14 @@ class PortalWorker(Worker):
         try:
             with self.portal_app.app_context():
                 ring_due()
+                engine.close_runs()
         except Exception as error:  # noqa: BLE001 - an idle look must not end the worker
             log.warning("worker.look_failed", error=repr(error))
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Run a job in the forked child."""
-        die_with_parent(os.getppid(), signal.SIGKILL)
+        # The number is known since before the fork: a parent that died meanwhile is noticed.
+        die_with_parent(self.pid or os.getppid(), signal.SIGKILL)
         with self.portal_app.app_context():
             forget_connections(db.engine)
         super().main_work_horse(job, queue)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import psycopg
+import structlog
 from flask import Flask
 from sqlalchemy import Engine, event
 from sqlalchemy import text as sql_text
@@ -20,6 +21,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from portal.extensions import db
 from portal.sql import execute
+
+log = structlog.stdlib.get_logger(__name__)
 
 APP_ROLE = "portal_app"
 SWEEPER_ROLE = "portal_sweeper"
@@ -140,7 +143,11 @@ def transaction(organisation_id: UUID | None = None) -> Iterator[Session]:
         _depth.reset(depth)
         _organisation.reset(organisation)
     for callback in waiting:
-        callback()
+        try:
+            callback()
+        except Exception:
+            # The change is committed: who asked for it must not think that it failed.
+            log.exception("after_commit.broke")
 
 
 def in_transaction() -> bool:
@@ -187,8 +194,11 @@ def is_transient(error: BaseException) -> bool:
 def repeat_when_transient(work: Callable[[], Result], *, tries_max: int = 5) -> Result:
     """Run a function that holds one whole transaction again after a deadlock or lost connection.
 
+    Shape: once only inside another transaction, which is lost with the first trouble.
     Raises: whatever the last try raised.
     """
+    if _depth.get():
+        return work()
     retrying = Retrying(
         retry=retry_if_exception(is_transient),
         stop=stop_after_attempt(tries_max),
@@ -200,7 +210,12 @@ def repeat_when_transient(work: Callable[[], Result], *, tries_max: int = 5) -> 
 
 @contextmanager
 def sweeping() -> Iterator[None]:
-    """Run a short read as the role that sees what is due of every organisation, and no more."""
+    """Run a short read as the role that sees what is due of every organisation, and no more.
+
+    Raises: RuntimeError inside a transaction, the rest of which would act as that role.
+    """
+    if _depth.get():
+        raise RuntimeError("sweeping needs a transaction of its own")
     with transaction():
         execute(f"SET LOCAL ROLE {SWEEPER_ROLE}")
         yield

@@ -739,7 +739,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_inbox_messages_due",
         "inbox_messages",
-        ["next_at"],
+        ["organisation_id", "gateway_account_id", "next_at"],
         unique=False,
         postgresql_where=sa.text("state = 'ready'"),
     )
@@ -1022,7 +1022,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_messages_due",
         "messages",
-        ["next_at"],
+        ["organisation_id", "gateway_account_id", "next_at"],
         unique=False,
         postgresql_where=sa.text("state = 'ready'"),
     )
@@ -1490,7 +1490,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_payment_attempts_query",
         "payment_attempts",
-        ["next_query_at"],
+        ["organisation_id", "next_query_at"],
         unique=False,
         postgresql_where=sa.text("state IN ('pending', 'unknown') AND next_query_at IS NOT NULL"),
     )

@@ -1,6 +1,7 @@
 """What gateways push: verified, stored in the inbox, answered. Nothing else."""
 
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from portal.clock import now_utc
 from portal.domain.errors import Forbidden, Invalid, NotFound
@@ -14,9 +15,12 @@ BYTES_MAX = 64 * 1024
 @bp.post("/webhooks/<account_code>")
 def receive(account_code: str) -> tuple[Response, int] | tuple[str, int]:
     """Take an event in; a 2xx is sent only when it is stored."""
-    if (request.content_length or 0) > BYTES_MAX:
+    # Holds also for a body that comes in chunks and says no length beforehand.
+    request.max_content_length = BYTES_MAX
+    try:
+        raw = request.get_data(cache=False)
+    except RequestEntityTooLarge:
         return _refuse("The event is too large; nothing was stored.", 413)
-    raw = request.get_data(cache=False)
     try:
         receive_event(
             account_code=account_code, headers=dict(request.headers), raw=raw, now=now_utc()

@@ -151,9 +151,9 @@ def _sentences(report: ImportReport) -> str:
     would = "would be " if report.is_rehearsal else ""
     taken = ", ".join(f"{count:,} {_words(kind, count)}" for kind, count in report.imported.items())
     found = f"{detected['encoding']}, {detected['delimiter']} between the columns{packed}"
+    counted = f"{report.lines_count:,} lines in {report.documents_count:,} documents"
     lines = [
-        f"{report.file}: {found}; {report.lines_count:,} lines in"
-         f" {report.documents_count:,} documents.",
+        f"{report.file}: {found}; {counted}.",
         f"{taken or 'Nothing'} {would}imported; {report.refused_count:,} {would}refused.",
     ]
     if report.is_resumed:

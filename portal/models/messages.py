@@ -30,7 +30,13 @@ class Message(OrganisationMixin, IdMixin, CreatedMixin, Base):
         organisation_key(),
         key_to("gateway_accounts", "gateway_account_id"),
         UniqueConstraint("organisation_id", "aggregate_id", "sequence"),
-        live_index("ix_messages_due", "next_at", where="state = 'ready'"),
+        live_index(
+            "ix_messages_due",
+            "organisation_id",
+            "gateway_account_id",
+            "next_at",
+            where="state = 'ready'",
+        ),
         live_index(
             "ix_messages_errands",
             "organisation_id",
@@ -81,7 +87,13 @@ class InboxMessage(OrganisationMixin, Base):
     __table_args__ = (
         organisation_key(),
         key_to("gateway_accounts", "gateway_account_id"),
-        live_index("ix_inbox_messages_due", "next_at", where="state = 'ready'"),
+        live_index(
+            "ix_inbox_messages_due",
+            "organisation_id",
+            "gateway_account_id",
+            "next_at",
+            where="state = 'ready'",
+        ),
         state_check("state", MessageState),
     )
 

@@ -123,6 +123,7 @@ class PaymentAttempt(OrganisationMixin, IdMixin, CreatedMixin, Base):
         ),
         live_index(
             "ix_payment_attempts_query",
+            "organisation_id",
             "next_query_at",
             where="state IN ('pending', 'unknown') AND next_query_at IS NOT NULL",
         ),

@@ -193,10 +193,10 @@ def list_working_organisations() -> list[UUID]:
     """Name the organisations that have a chunk to work now, in a fair order."""
     with sweeping():
         rows = fetch(
-            "SELECT DISTINCT c.organisation_id FROM batch_chunks c JOIN batch_runs r"
-            " ON (r.organisation_id, r.id) = (c.organisation_id, c.run_id)"
-            " WHERE r.state = 'started' AND (c.state = 'ready'"
-            " OR (c.state = 'leased' AND c.lease_until < clock_timestamp()))"
+            "SELECT DISTINCT r.organisation_id FROM batch_runs r WHERE r.state = 'started'"
+            " AND EXISTS (SELECT FROM batch_chunks c"
+            " WHERE (c.organisation_id, c.run_id) = (r.organisation_id, r.id) AND (c.state = 'ready'"
+            " OR (c.state = 'leased' AND c.lease_until < clock_timestamp())))"
         )
     return [row.organisation_id for row in rows]
 
@@ -325,6 +325,23 @@ def _mark_chunk(lease: Lease, results: Sequence[ItemResult]) -> None:
     counts = dict.fromkeys(ItemOutcome, 0)
     for result in results:
         counts[result.outcome] += 1
+    # First of all: who has lost the chunk must not trip over the items that the other has written.
+    marked = execute(
+        "UPDATE batch_chunks SET state = 'done', finished_at = clock_timestamp(),"
+        " done_count = %s, filtered_count = %s, skipped_count = %s, failed_count = %s"
+        " WHERE run_id = %s AND number = %s AND lease_token = %s AND state = 'leased'",
+        (
+            counts[ItemOutcome.DONE],
+            counts[ItemOutcome.FILTERED],
+            counts[ItemOutcome.SKIPPED] + counts[ItemOutcome.PARKED] + counts[ItemOutcome.UNKNOWN],
+            counts[ItemOutcome.FAILED],
+            lease.run_id,
+            lease.number,
+            lease.token,
+        ),
+    )
+    if marked != 1:
+        raise LeaseLost(number=lease.number)
     stage_rows(
         "staged_items",
         {
@@ -342,22 +359,6 @@ def _mark_chunk(lease: Lease, results: Sequence[ItemResult]) -> None:
         " FROM pg_temp.staged_items",
         (lease.organisation_id, lease.run_id, lease.number),
     )
-    marked = execute(
-        "UPDATE batch_chunks SET state = 'done', finished_at = clock_timestamp(),"
-        " done_count = %s, filtered_count = %s, skipped_count = %s, failed_count = %s"
-        " WHERE run_id = %s AND number = %s AND lease_token = %s AND state = 'leased'",
-        (
-            counts[ItemOutcome.DONE],
-            counts[ItemOutcome.FILTERED],
-            counts[ItemOutcome.SKIPPED] + counts[ItemOutcome.PARKED] + counts[ItemOutcome.UNKNOWN],
-            counts[ItemOutcome.FAILED],
-            lease.run_id,
-            lease.number,
-            lease.token,
-        ),
-    )
-    if marked != 1:
-        raise LeaseLost(number=lease.number)
 
 
 def release_chunk(*, lease: Lease, error: str) -> None:
@@ -441,24 +442,42 @@ def stop_run(*, run_id: UUID, actor: Actor, now: datetime) -> None:
 def restart_run(*, run_id: UUID, actor: Actor, now: datetime) -> None:
     """Let a stopped or failed run go on at its first unfinished chunk.
 
-    Raises: RunNotFound; MoveNotAllowed when it runs or is complete.
+    Shape: where chunks are left, the run may skip as many failures again as it was allowed.
+    Raises: RunNotFound; MoveNotAllowed when it runs or is complete; RunUnfinished when another run
+    over the same has begun since.
     """
     with transaction():
         state = _lock_run(run_id)
         target = RUN_MOVES.next(state, "restart")
-        execute(
-            "UPDATE batch_runs SET state = %s, exit_message = NULL, finished_at = NULL WHERE id = %s",
-            (target.value, run_id),
-        )
-        execute(
-            "UPDATE batch_chunks SET state = 'ready', tries = 0, finished_at = NULL"
-            " WHERE run_id = %s AND (state = 'failed'"
-            " OR (state = 'leased' AND lease_until < clock_timestamp()))",
-            (run_id,),
-        )
+        try:
+            with savepoint():
+                _reopen(run_id, target)
+        except Exception as error:
+            if _violated(error) == "uq_batch_runs_unfinished":
+                run = fetch_one("SELECT job, business_on FROM batch_runs WHERE id = %s", (run_id,))
+                assert run is not None
+                raise RunUnfinished(job=run.job, business_on=run.business_on) from error
+            raise
         record_event("run.restarted", run_id, actor=actor, now=now)
         ring(BELL, times=BELLS_MAX)
         finish_run(run_id=run_id, now=now)
+
+
+def _reopen(run_id: UUID, target: RunState) -> None:
+    execute(
+        "UPDATE batch_runs r SET state = %s, exit_message = NULL, finished_at = NULL,"
+        " skip_limit = r.skip_limit + CASE WHEN c.has_more THEN c.failures ELSE 0 END"
+        " FROM (SELECT COALESCE(sum(failed_count), 0) AS failures,"
+        " COALESCE(bool_or(state <> 'done'), false) AS has_more"
+        " FROM batch_chunks WHERE run_id = %s) c WHERE r.id = %s",
+        (target.value, run_id, run_id),
+    )
+    execute(
+        "UPDATE batch_chunks SET state = 'ready', tries = 0, finished_at = NULL"
+        " WHERE run_id = %s AND (state IN ('ready', 'failed')"
+        " OR (state = 'leased' AND lease_until < clock_timestamp()))",
+        (run_id,),
+    )
 
 
 def find_run_id(*, number: int) -> UUID:

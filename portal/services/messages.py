@@ -71,8 +71,10 @@ def list_inbox_organisations() -> list[UUID]:
     """Name the organisations with an arrived message to handle."""
     with sweeping():
         rows = fetch(
-            "SELECT DISTINCT organisation_id FROM inbox_messages WHERE state = 'ready'"
-            " AND next_at <= clock_timestamp()"
+            "SELECT DISTINCT g.organisation_id FROM gateway_accounts g WHERE EXISTS (SELECT"
+            " FROM inbox_messages m WHERE m.organisation_id = g.organisation_id"
+            " AND m.gateway_account_id = g.id AND m.state = 'ready'"
+            " AND m.next_at <= clock_timestamp())"
         )
     return [row.organisation_id for row in rows]
 
@@ -81,8 +83,9 @@ def list_query_organisations() -> list[UUID]:
     """Name the organisations with an attempt whose outcome is to be asked for now."""
     with sweeping():
         rows = fetch(
-            "SELECT DISTINCT organisation_id FROM payment_attempts"
-            " WHERE state IN ('pending', 'unknown') AND next_query_at <= clock_timestamp()"
+            "SELECT DISTINCT g.organisation_id FROM gateway_accounts g WHERE EXISTS (SELECT"
+            " FROM payment_attempts a WHERE a.organisation_id = g.organisation_id"
+            " AND a.state IN ('pending', 'unknown') AND a.next_query_at <= clock_timestamp())"
         )
     return [row.organisation_id for row in rows]
 

@@ -3,6 +3,7 @@
 The language of numbers and the time zone are those of the organisation in scope.
 """
 
+import re
 from copy import copy
 from datetime import date, datetime
 from decimal import Decimal
@@ -24,6 +25,9 @@ from portal.web.visitors import known_visitor
 
 LOCALE = "en_GB"
 ZONE = "UTC"
+
+# Currencies without a sign of their own stand as letters, `KWD 1.230`.
+_LETTER_BEFORE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
 
 # Tone and picture of a badge: colour is never the only sign.
 OK = ("ok", "tick")
@@ -87,7 +91,8 @@ def money(amount_minor: int, currency: str) -> str:
     """Write an amount with its currency, `£1,904.20`."""
     pattern = _pattern(_locale_code(), currency_exponent(currency), with_currency=True)
     value = Decimal(amount_minor).scaleb(-currency_exponent(currency))
-    return str(pattern.apply(value, _locale(), currency=currency, currency_digits=False))
+    shown = pattern.apply(value, _locale(), currency=currency, currency_digits=False)
+    return _LETTER_BEFORE_DIGIT.sub("\N{NO-BREAK SPACE}", shown)
 
 
 def amount(amount_minor: int, currency: str) -> str:

@@ -32,6 +32,9 @@ TOUCH_ROUNDING = timedelta(minutes=1)
 # A page that refreshes itself asks with this argument; nobody is at work then.
 POLL_ARGUMENT = "seen"
 
+# An application context can outlive a request; what it kept of the last person must not.
+KEPT_PER_REQUEST = ("visitor", "_login_user", "csrf_token", "csrf_valid")
+
 csrf = CSRFProtect()
 
 
@@ -138,6 +141,8 @@ def _load_visitor(_request: Request) -> Visitor | None:
 
 def _guard() -> ResponseReturnValue | None:
     """Let a request through only with the permission that its endpoint asks for."""
+    for name in KEPT_PER_REQUEST:
+        g.pop(name, None)
     g.request_id = secrets.token_hex(4)
     g.left_by = stack = ExitStack()
     stack.enter_context(log_context(request_id=g.request_id))

@@ -91,7 +91,6 @@ SOURCES = {
     "ck_payer_credits_applied_within_amount": Copy(
         "payer_credits", {"applied_minor": "amount_minor + 1"}
     ),
-    "uq_payer_credits_organisation_id_payment_id": Copy("payer_credits", {}),
 }
 
 SETTLEMENTS = {

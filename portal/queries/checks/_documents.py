@@ -87,14 +87,18 @@ DOCUMENT_CHECKS = (
             ("source_id", "kind"),
             "SELECT id AS source_id, 'credit note' AS kind, applied_minor AS expected FROM invoices"
             " WHERE applied_minor <> 0"
-            " UNION ALL SELECT id, 'payer credit', applied_minor FROM payer_credits"
+            # The credits of one payment count together: a return takes them all back.
+            " UNION ALL SELECT COALESCE(payment_id, id), 'payer credit', sum(applied_minor)"
+            " FROM payer_credits GROUP BY COALESCE(payment_id, id)"
             " UNION ALL SELECT id, 'deposit', applied_minor FROM deposits",
             "SELECT source_id, kind, sum(amount) AS found FROM ("
-            "SELECT COALESCE(a.credit_note_id, a.payer_credit_id, a.deposit_id) AS source_id,"
+            "SELECT COALESCE(a.credit_note_id, c.payment_id, c.id, a.deposit_id) AS source_id,"
             " CASE WHEN a.credit_note_id IS NOT NULL THEN 'credit note'"
             " WHEN a.payer_credit_id IS NOT NULL THEN 'payer credit' ELSE 'deposit' END AS kind,"
-            f" {_SIGNED} AS amount FROM allocations a WHERE a.payment_id IS NULL"
-            f" UNION ALL SELECT id, 'payer credit', amount_minor FROM ({WITHDRAWN}) AS withdrawn"
+            f" {_SIGNED} AS amount FROM allocations a"
+            " LEFT JOIN payer_credits c ON c.id = a.payer_credit_id WHERE a.payment_id IS NULL"
+            " UNION ALL SELECT payment_id, 'payer credit', amount_minor"
+            f" FROM ({WITHDRAWN}) AS withdrawn"
             ") AS applied GROUP BY source_id, kind",
         ),
     ),

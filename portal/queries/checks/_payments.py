@@ -97,7 +97,8 @@ PAYMENT_CHECKS = (
         "Each attempt has the one message that ordered it first; a resend comes behind it.",
         "SELECT t.id::text, t.state AS label, 1::bigint AS expected, count(m.id) AS found"
         " FROM payment_attempts t LEFT JOIN messages m ON m.aggregate_id = t.id"
-        " AND m.kind = 'gateway.charge' AND m.sequence = 1 GROUP BY t.id, t.state HAVING count(m.id) <> 1",
+        " AND m.kind = 'gateway.charge' AND m.sequence = 1 GROUP BY t.id, t.state"
+        " HAVING count(m.id) <> 1",
     ),
     Check(
         "delivered_messages",

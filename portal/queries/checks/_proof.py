@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from portal.domain.ledger import AccountKind
 
-# What returns took out of the credit that their payment had left over; it counts as applied.
+# What returns took out of the credits that their payments had left over; it counts as applied.
 WITHDRAWN = (
-    "SELECT c.id, c.payment_id, p.amount_minor FROM payer_credits c"
-    " JOIN payment_attempts t ON t.payment_id = c.payment_id AND t.state = 'returned'"
+    "SELECT t.payment_id, p.amount_minor FROM payment_attempts t"
     " JOIN ledger_entries e ON e.source_id = t.id AND e.kind = 'payment_returned'"
     " JOIN postings p ON p.entry_id = e.id"
     " JOIN ledger_accounts d ON d.id = p.debit_account_id AND d.kind = 'payer_credits'"
+    " WHERE t.state = 'returned'"
 )
 
 

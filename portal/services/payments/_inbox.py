@@ -35,7 +35,7 @@ def handle_inbox(
 ) -> int:
     """Handle arrived messages of the organisation and return how many were settled.
 
-    Shape: oldest first, at most one per attempt in one transaction; a message that breaks waits
+    Shape: the oldest of one attempt first, at most one per attempt in one transaction; a message that breaks waits
     and is parked after a few tries, without holding up the others.
     """
     with transaction():
@@ -45,9 +45,10 @@ def handle_inbox(
             " ON a.gateway_account_id = m.gateway_account_id"
             " AND a.merchant_ref = m.content->>'merchant_ref'"
             " WHERE m.state = 'ready' AND m.next_at <= clock_timestamp()"
-            " ORDER BY m.content->>'occurred_at' LIMIT %s FOR UPDATE OF m SKIP LOCKED",
+            " ORDER BY m.next_at LIMIT %s FOR UPDATE OF m SKIP LOCKED",
             (limit,),
         )
+        rows.sort(key=lambda row: row.content["occurred_at"])
         chosen: dict[UUID, Any] = {}
         done: list[Any] = []
         parked: list[tuple[Any, str]] = []

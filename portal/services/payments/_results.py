@@ -123,7 +123,10 @@ def apply_results(
 
 
 def _as_success(result: AttemptResult) -> AttemptResult:
-    return result._replace(kind=ResultKind.SUCCEED, reason_code=None, reason=None, fee_minor=0)
+    """Take from a return what it says of the success before it, which was on an earlier day."""
+    return result._replace(
+        kind=ResultKind.SUCCEED, reason_code=None, reason=None, fee_minor=0, effective_on=None
+    )
 
 
 def _lock(attempt_ids: Iterable[UUID]) -> list[Any]:
@@ -158,7 +161,7 @@ def _apply(
         result = _checked(row, results[row.attempt_id])
         state = AttemptState(row.state)
         verdicts[row.attempt_id] = verdict = _judge(state, result)
-        if verdict is Verdict.REPEATED and result.kind is not ResultKind.ACCEPT:
+        if verdict is Verdict.REPEATED and not _is_still_open(state, result):
             continue
         if verdict is Verdict.ILLEGAL:
             if result.kind in (ResultKind.SUCCEED, ResultKind.MISMATCH):
@@ -218,20 +221,22 @@ def _judge(state: AttemptState, result: AttemptResult) -> Verdict:
     return Verdict.APPLIED if ATTEMPT_MOVES.may(state, kind.value) else Verdict.ILLEGAL
 
 
+def _is_still_open(state: AttemptState, result: AttemptResult) -> bool:
+    """Say whether a repeat tells that the outcome is still open, so that it is asked for later."""
+    return result.kind is ResultKind.ACCEPT and state is AttemptState.PENDING
+
+
 def _ask_later(
     row: Any, state: AttemptState, result: AttemptResult, policy: QueryPolicy, now: datetime
 ) -> AttemptChange:
     """Note that the outcome is still open, and when it is asked for next."""
     if result.kind is ResultKind.ACCEPT:
-        if state in (AttemptState.SENDING, AttemptState.UNKNOWN):
-            target = AttemptState.PENDING
-        else:
-            target = state
-        if target is not AttemptState.PENDING:
-            return AttemptChange.asking(row, target, None)
         seconds = max(policy.pending_seconds, _delay(policy, row.queries_count - 1))
         return AttemptChange.asking(
-            row, target, now + timedelta(seconds=seconds), gateway_ref=result.gateway_ref
+            row,
+            AttemptState.PENDING,
+            now + timedelta(seconds=seconds),
+            gateway_ref=result.gateway_ref,
         )
     target = AttemptState.UNKNOWN if state is AttemptState.SENDING else state
     change = AttemptChange.asking(

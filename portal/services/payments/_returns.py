@@ -3,15 +3,23 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from portal.domain.ledger import AccountKind, EntryKind
-from portal.domain.payments import PaymentState
+from portal.domain.payments import OPEN_PAYMENT_STATES, PaymentState
 from portal.domain.users import Actor
 from portal.services.allocations import PaymentReversal, reverse_allocations
 from portal.services.events import record_events
 from portal.services.ledger import Account, LedgerBook
 from portal.services.payments._writing import PaymentChange, decide_next, write_payments
 from portal.services.rulesets import load_rule_set
+from portal.sql import fetch
+from rules.types import RetryDecision
+
+# What is open again of the invoice waits for that payment's end and is then collected anew.
+COLLECTED_OTHERWISE = RetryDecision(
+    "fail", None, None, "Another payment of the invoice is under way; the rest is collected later."
+)
 
 
 def book_returns(returned: Sequence[tuple[Any, Any]], *, actor: Actor, now: datetime) -> None:
@@ -36,17 +44,32 @@ def _book_day(
         payment_ids=[row.payment_id for row, _ in members], business_on=day, actor=actor, now=now
     )
     _, rule_set = load_rule_set(on=day)
+    taken = _list_taken([row.payment_id for row, _ in members])
     book = LedgerBook()
     changes: list[PaymentChange] = []
     for (row, result), reversal in zip(members, reversals, strict=True):
         _post(book, row, result.fee_minor, reversal, day)
         decision = decide_next(rule_set, row, result.reason_code or "MS03", "return", on=day)
+        if decision.action == "retry" and row.invoice_id in taken:
+            decision = COLLECTED_OTHERWISE
+        elif decision.action == "retry":
+            taken.add(row.invoice_id)
         change = PaymentChange.after_decision(
             row, PaymentState(row.payment_state), decision, result.reason_code
         )
         changes.append(change)
     book.write()
     write_payments(changes)
+
+
+def _list_taken(payment_ids: Sequence[UUID]) -> set[UUID]:
+    """Name the invoices of returned payments that have an open payment: they can have one only."""
+    rows = fetch(
+        "SELECT o.invoice_id FROM payments y JOIN payments o ON o.invoice_id = y.invoice_id"
+        " WHERE y.id = ANY(%s) AND o.state = ANY(%s)",
+        (list(payment_ids), [state.value for state in OPEN_PAYMENT_STATES]),
+    )
+    return {row.invoice_id for row in rows}
 
 
 def _post(

@@ -158,7 +158,8 @@ def _plan_retry(
     def filtered(code: str, message: str) -> tuple[ItemResult, None]:
         return ItemResult(row.payment_id, ItemOutcome.FILTERED, code, message), None
 
-    if row.state != PaymentState.SCHEDULED or row.next_attempt_on > business_on:
+    is_due = row.next_attempt_on is not None and row.next_attempt_on <= business_on
+    if row.state != PaymentState.SCHEDULED or not is_due:
         return filtered("not_scheduled", "The payment is not to be tried on this date.")
     available = row.open_minor - row.in_payment_minor
     if available <= 0 or row.invoice_state != "issued":

@@ -22,12 +22,13 @@ UNSETTLED = (
     MatchState.CONFLICTING.value,
 )
 
+ITEMS_HASHED_MIN = 1_000
+
 # Found: the attempt of an item, by our reference, else by the gateway's. An attempt has one item
 # of a kind in all payouts: whoever holds it keeps it, and any other is a duplicate.
 # Verdict: `awaited` when the gateway knows more than has reached us, which its events will tell.
 # The ledger has a return's fee from the return itself, so the two must agree.
-# Each step is materialised, and joins take all their keys from it: a planner that has no figures
-# yet of a payout just written would otherwise compare every item with every attempt.
+# Each step is materialised, so that a verdict is found once and not per column.
 _MATCH = """
 WITH wanted AS MATERIALIZED (
   SELECT i.payout_id, i.position, i.kind, i.gross_minor, i.fee_minor, p.account_id,
@@ -103,9 +104,14 @@ class Tally(NamedTuple):
 def match_items(accounts: Mapping[UUID, UUID]) -> None:
     """Match what is not matched yet to attempts of the payouts' gateway accounts.
 
-    Shape: gateway account per payout; one statement, whatever the number of items. The
-    settlements are locked by the caller.
+    Shape: gateway account per payout; the settlements are locked by the caller.
     """
+    (count,) = fetch_plain(
+        "SELECT count(*) FROM payout_items WHERE payout_id = ANY(%s)", (list(accounts.keys()),)
+    )[0]
+    # Of a payout just written the planner knows no figures yet, expects a single item, and would
+    # compare every item with every attempt; hashing both once is right for many items.
+    execute(f"SET LOCAL enable_nestloop = {'off' if count >= ITEMS_HASHED_MIN else 'on'}")
     execute(
         _MATCH,
         {
@@ -118,6 +124,7 @@ def match_items(accounts: Mapping[UUID, UUID]) -> None:
             "returned": AttemptState.RETURNED.value,
         },
     )
+    execute("SET LOCAL enable_nestloop = on")
 
 
 def tally_items(payout_ids: Sequence[UUID]) -> dict[UUID, Tally]:
