@@ -28,7 +28,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class PortalWorker(Worker):
-    """RQ's worker whose horses die with it, share no connection with it, and know the application."""
+    """RQ's worker; its horses die with it, share no connection with it, know the application."""
 
     portal_app: Flask
     idle_seconds: float = 5.0

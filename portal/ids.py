@@ -5,6 +5,7 @@ from uuid import UUID
 
 from uuid_utils import compat
 
+LETTERS = 26  # 128 bits at five to a letter.
 PREFIXES = {
     "invoice": "inv",
     "payment": "pay",
@@ -31,7 +32,7 @@ def public_id(noun: str, value: UUID) -> str:
 def parse_public_id(noun: str, text: str) -> UUID | None:
     """Read an id from the outside; None when it is none of this noun."""
     prefix, _, letters = text.partition("_")
-    if prefix != PREFIXES[noun] or len(letters) != 26:
+    if prefix != PREFIXES[noun] or len(letters) != LETTERS:
         return None
     try:
         return UUID(bytes=base64.b32decode(letters.upper() + "======"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from portal.queries.batches import RunRow
 
 POLL_SECONDS = 0.3
+LINE_WIDTH = 140
 FINISHED = ("completed", "failed", "stopped", "abandoned")
 
 
@@ -33,7 +35,7 @@ def _organisation_option(command: Any) -> Any:
 @click.argument("job")
 @_organisation_option
 @click.option("--date", "on", type=click.DateTime(["%Y-%m-%d"]), help="Business date; today.")
-@click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 when it did not complete.")
+@click.option("--wait", is_flag=True, help="Wait for the end; 1 when it did not complete.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
 @with_app
@@ -150,8 +152,6 @@ def _run_id(number: int) -> UUID:
 
 def _watch(run_id: UUID, *, quiet: bool) -> RunRow:
     """Wait for the end of a run, with a bar on a terminal."""
-    import sys
-
     from rich.progress import Progress
 
     from portal.db import end_reading
@@ -189,7 +189,9 @@ def _show(rows: list[RunRow], *, as_json: bool) -> None:
             *(str(figure) for figure in figures),
             row.exit_message or "",
         )
-    Console(highlight=False, markup=False).print(table)
+    # A pipe has no width: nothing is cut off for it.
+    width = None if sys.stdout.isatty() else LINE_WIDTH
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 def _fields(row: RunRow) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`portal demo` and `portal seed`: an invented world, and its whole billing cycle played through."""
+"""`portal demo` and `portal seed`: an invented world, its whole billing cycle played through."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ DEMO_SETTINGS: dict[str, Any] = {
     "log_level": "warning",
 }
 DAYS_PLAYED = 63
+LINE_WIDTH = 140
 DEMO_EMAIL = "manager@example.org"
 
 
@@ -148,7 +149,8 @@ def _print(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # A pipe has no width: nothing is cut off for it.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else LINE_WIDTH)
     steps = Table("Organisation", "Job", "Date", title="Steps", title_justify="left", box=None)
     for name in ("Read", "Done", "Filtered", "Skipped", "Failed", "Seconds"):
         steps.add_column(name, justify="right")

@@ -4,6 +4,8 @@ from portal.domain.states import Moves, State
 
 
 class RunState(State):
+    """How far a run has come."""
+
     PREPARED = "prepared", "Prepared"
     AWAITING_APPROVAL = "awaiting_approval", "Waiting for approval"
     STARTING = "starting", "Starting"
@@ -16,6 +18,8 @@ class RunState(State):
 
 
 class ChunkState(State):
+    """How far a chunk has come."""
+
     READY = "ready", "Ready"
     LEASED = "leased", "Being worked"
     DONE = "done", "Done"
@@ -23,6 +27,8 @@ class ChunkState(State):
 
 
 class ItemOutcome(State):
+    """What became of one item of a run."""
+
     DONE = "done", "Done"
     FILTERED = "filtered", "Filtered by a rule"
     SKIPPED = "skipped", "Skipped after an error"

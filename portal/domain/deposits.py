@@ -4,6 +4,8 @@ from portal.domain.states import Moves, State
 
 
 class DepositState(State):
+    """How far a deposit has come."""
+
     EXPECTED = "expected", "Expected"
     RECEIVED = "received", "Received"
     HELD = "held", "Held"

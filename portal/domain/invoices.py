@@ -4,6 +4,8 @@ from portal.domain.states import Moves, State
 
 
 class InvoiceKind(State):
+    """What kind of document it is; all kinds are numbered and posted."""
+
     INVOICE = "invoice", "Invoice"
     CREDIT_NOTE = "credit_note", "Credit note"
     CORRECTION = "correction", "Correction"
@@ -11,6 +13,8 @@ class InvoiceKind(State):
 
 
 class InvoiceState(State):
+    """How far a document has come."""
+
     DRAFT = "draft", "Draft"
     PENDING_APPROVAL = "pending_approval", "Waiting for approval"
     ISSUED = "issued", "Issued"

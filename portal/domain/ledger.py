@@ -4,6 +4,8 @@ from portal.domain.states import State
 
 
 class AccountKind(State):
+    """What an account is for."""
+
     RECEIVABLE = "receivable", "Receivable"
     PAYER_CREDITS = "payer_credits", "Payer credits"
     REVENUE = "revenue", "Revenue"
@@ -30,6 +32,8 @@ CODED_ACCOUNT_KINDS = (
 
 
 class EntryKind(State):
+    """What an entry records; a source has at most one entry of a kind."""
+
     INVOICE_ISSUED = "invoice_issued", "Invoice issued"
     CREDIT_NOTE_ISSUED = "credit_note_issued", "Credit note issued"
     PAYMENT_SUCCEEDED = "payment_succeeded", "Payment succeeded"

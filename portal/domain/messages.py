@@ -4,6 +4,8 @@ from portal.domain.states import Moves, State
 
 
 class MessageState(State):
+    """How far a message has come."""
+
     READY = "ready", "Waiting"
     DONE = "done", "Done"
     PARKED = "parked", "Parked"

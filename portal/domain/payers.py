@@ -6,12 +6,16 @@ from portal.domain.states import Moves, State
 
 
 class PayerKind(State):
+    """Who owes."""
+
     PERSON = "person", "Person"
     COMPANY = "company", "Company"
     PUBLIC_BODY = "public_body", "Public body"
 
 
 class MandateState(State):
+    """How far a mandate has come."""
+
     DRAFT = "draft", "Draft"
     REQUESTED = "requested", "Requested"
     ACTIVE = "active", "Active"

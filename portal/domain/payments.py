@@ -4,6 +4,8 @@ from portal.domain.states import Moves, State
 
 
 class PaymentState(State):
+    """How far a payment has come."""
+
     SCHEDULED = "scheduled", "Scheduled"
     PROCESSING = "processing", "Processing"
     REQUIRES_ACTION = "requires_action", "Needs the payer"
@@ -15,6 +17,8 @@ class PaymentState(State):
 
 
 class AttemptState(State):
+    """How far one try at the gateway has come."""
+
     CREATED = "created", "Created"
     SENDING = "sending", "Sending"
     PENDING = "pending", "Accepted, result later"

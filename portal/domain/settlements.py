@@ -4,6 +4,8 @@ from portal.domain.states import Moves, State
 
 
 class PayoutState(State):
+    """How far a gateway's transfer has come."""
+
     PENDING = "pending", "Pending"
     IN_TRANSIT = "in_transit", "In transit"
     PAID = "paid", "Paid"
@@ -13,6 +15,8 @@ class PayoutState(State):
 
 
 class SettlementState(State):
+    """How far our booking of a payout has come."""
+
     OPEN = "open", "Open"
     MATCHING = "matching", "Matching"
     BALANCED = "balanced", "Balanced, bank line awaited"
@@ -21,6 +25,8 @@ class SettlementState(State):
 
 
 class PayoutItemKind(State):
+    """What a part of a payout is."""
+
     PAYMENT = "payment", "Payment"
     REFUND = "refund", "Refund"
     RETURN = "return", "Return"
@@ -31,6 +37,8 @@ class PayoutItemKind(State):
 
 
 class MatchState(State):
+    """Whether something was found that belongs to it."""
+
     UNMATCHED = "unmatched", "Unmatched"
     SUGGESTED = "suggested", "Suggested"
     MATCHED = "matched", "Matched"

@@ -7,6 +7,8 @@ from portal.domain.states import State
 
 
 class Role(State):
+    """What a person may do in an organisation."""
+
     CLERK = "clerk", "Clerk"
     MANAGER = "manager", "Manager"
     OPERATOR = "operator", "Operator"

@@ -39,7 +39,8 @@ _OPEN = (
     " THEN total_minor - paid_minor - credited_minor - written_off_minor ELSE 0 END"
 )
 _CREDIT_LEFT = (
-    "CASE WHEN state = 'issued' AND kind = 'credit_note' THEN total_minor - applied_minor ELSE 0 END"
+    "CASE WHEN state = 'issued' AND kind = 'credit_note'"
+    " THEN total_minor - applied_minor ELSE 0 END"
 )
 _STATUS = (
     "CASE WHEN state <> 'issued' OR kind = 'credit_note' THEN NULL"
@@ -75,9 +76,7 @@ class Invoice(OrganisationMixin, IdMixin, CreatedMixin, Base):
             where="external_ref IS NOT NULL AND state <> 'discarded'",
             unique=True,
         ),
-        live_index(
-            "ix_invoices_draft", "organisation_id", "id", where="state = 'draft'"
-        ),
+        live_index("ix_invoices_draft", "organisation_id", "id", where="state = 'draft'"),
         live_index(
             "ix_invoices_open",
             "organisation_id",

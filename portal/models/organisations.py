@@ -83,5 +83,3 @@ class BankAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
     iban: Mapped[str]
     name: Mapped[str]
     currency: Mapped[Currency]
-
-

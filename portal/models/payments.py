@@ -78,9 +78,7 @@ class Payment(OrganisationMixin, IdMixin, CreatedMixin, Base):
         CheckConstraint(
             "state = 'scheduled' OR next_attempt_on IS NULL", name="next_attempt_when_scheduled"
         ),
-        CheckConstraint(
-            "refunded_minor BETWEEN 0 AND amount_minor", name="refunded_within_amount"
-        ),
+        CheckConstraint("refunded_minor BETWEEN 0 AND amount_minor", name="refunded_within_amount"),
     )
 
     payer_id: Mapped[UUID]

@@ -1,1 +1,1 @@
-
+"""Asking: never writes, never commits, returns frozen rows."""

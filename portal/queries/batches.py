@@ -160,21 +160,17 @@ def list_items(
     after: UUID | None = None,
 ) -> list[ItemRow]:
     """List items of a run with what they are about, in the order of their ids."""
-    conditions = ["b.run_id = %(run)s"]
-    if outcomes:
-        conditions.append("b.outcome = ANY(%(outcomes)s)")
-    if code is not None:
-        conditions.append("b.code = %(code)s")
-    if after is not None:
-        conditions.append("b.item_id > %(after)s")
     rows = fetch(
         "SELECT b.item_id, b.outcome, b.code, b.message, b.amount_minor,"
         " COALESCE(i.currency, y.currency, o.currency) AS currency,"
         " COALESCE(i.series || '-' || i.year || '-' || lpad(i.number::text, 6, '0'),"
         " i.external_ref, o.gateway_ref, a.external_ref) AS subject,"
         " a.name AS payer"
-        " FROM (SELECT * FROM batch_items b"
-        f" WHERE {' AND '.join(conditions)} ORDER BY b.item_id LIMIT %(rows_max)s) b"
+        " FROM (SELECT * FROM batch_items b WHERE b.run_id = %(run)s"
+        " AND (%(outcomes)s::text[] IS NULL OR b.outcome = ANY(%(outcomes)s::text[]))"
+        " AND (%(code)s::text IS NULL OR b.code = %(code)s::text)"
+        " AND (%(after)s::uuid IS NULL OR b.item_id > %(after)s::uuid)"
+        " ORDER BY b.item_id LIMIT %(rows_max)s) b"
         " LEFT JOIN payments y ON y.id = b.item_id"
         " LEFT JOIN settlements s ON s.id = b.item_id"
         " LEFT JOIN payouts o ON o.id = s.payout_id"
@@ -183,8 +179,8 @@ def list_items(
         " ORDER BY b.item_id",
         {
             "run": run_id,
-            "outcomes": [outcome.value for outcome in outcomes],
-            "code": code,
+            "outcomes": [outcome.value for outcome in outcomes] or None,
+            "code": code.replace("\0", "") if code is not None else None,
             "after": after,
             "rows_max": rows_max,
         },

@@ -6,6 +6,32 @@ from typing import NamedTuple
 from portal.domain.payments import AttemptState, PaymentState
 from portal.sql import fetch_one, fetch_plain
 
+_INVOICE = "kind <> 'credit_note' AND state = 'issued'"
+_NOTE = "kind = 'credit_note' AND state = 'issued'"
+_ASKED = "total_minor - paid_minor - credited_minor - written_off_minor - in_payment_minor"
+# (which documents, which amount), in the order of InvoiceFigures.
+_INVOICE_SUMS = (
+    (_INVOICE, "total_minor"),
+    (f"{_INVOICE} AND paid_minor > 0", "paid_minor"),
+    (f"{_INVOICE} AND credited_minor > 0", "credited_minor"),
+    (f"{_INVOICE} AND written_off_minor > 0", "written_off_minor"),
+    (f"{_INVOICE} AND in_payment_minor > 0", "in_payment_minor"),
+    (f"{_INVOICE} AND due_on < %(today)s AND {_ASKED} > 0", _ASKED),
+    (f"{_INVOICE} AND due_on >= %(today)s AND {_ASKED} > 0", _ASKED),
+    (f"{_INVOICE} AND open_minor > 0", "open_minor"),
+    (_NOTE, "total_minor"),
+)
+_INVOICE_COLUMNS = ", ".join(
+    f"count(*) FILTER (WHERE {condition}),"
+    f" COALESCE(sum({amount}) FILTER (WHERE {condition}), 0)::bigint"
+    for condition, amount in _INVOICE_SUMS
+)
+_SUM_INVOICES = (
+    f"SELECT currency, count(*) FILTER (WHERE state = 'draft'), {_INVOICE_COLUMNS},"
+    f" COALESCE(sum(credit_left_minor) FILTER (WHERE {_NOTE}), 0)::bigint"
+    " FROM invoices GROUP BY currency ORDER BY currency"
+)
+
 
 class InvoiceFigures(NamedTuple):
     """Where the invoiced money of one currency stands.
@@ -74,31 +100,7 @@ class MessageFigures(NamedTuple):
 
 def sum_invoices(*, today: date) -> list[InvoiceFigures]:
     """Sum up the invoices and credit notes of the organisation, per currency."""
-    asks = "total_minor - paid_minor - credited_minor - written_off_minor - in_payment_minor"
-    invoice = "kind <> 'credit_note' AND state = 'issued'"
-    note = "kind = 'credit_note' AND state = 'issued'"
-    parts = [
-        ("paid", f"{invoice} AND paid_minor > 0", "paid_minor"),
-        ("credited", f"{invoice} AND credited_minor > 0", "credited_minor"),
-        ("written_off", f"{invoice} AND written_off_minor > 0", "written_off_minor"),
-        ("in_payment", f"{invoice} AND in_payment_minor > 0", "in_payment_minor"),
-        ("overdue", f"{invoice} AND due_on < %(today)s AND {asks} > 0", asks),
-        ("not_due", f"{invoice} AND due_on >= %(today)s AND {asks} > 0", asks),
-        ("open", f"{invoice} AND open_minor > 0", "open_minor"),
-        ("credit_notes", note, "total_minor"),
-    ]
-    columns = ", ".join(
-        f"count(*) FILTER (WHERE {condition}) AS {name}_count,"
-        f" COALESCE(sum({amount}) FILTER (WHERE {condition}), 0)::bigint AS {name}_minor"
-        for name, condition, amount in [("issued", invoice, "total_minor"), *parts]
-    )
-    rows = fetch_plain(
-        "SELECT currency, count(*) FILTER (WHERE state = 'draft') AS drafts_count,"
-        f" {columns},"
-        f" COALESCE(sum(credit_left_minor) FILTER (WHERE {note}), 0)::bigint AS credit_left_minor"
-        " FROM invoices GROUP BY currency ORDER BY currency",
-        {"today": today},
-    )
+    rows = fetch_plain(_SUM_INVOICES, {"today": today})
     return [InvoiceFigures(*row) for row in rows]
 
 

@@ -46,9 +46,7 @@ class FileRefusalRow(NamedTuple):
 
 def find_file_by_hash(kind: str, content_hash: str) -> FileRow | None:
     """Return the file of a kind with this content, or None."""
-    row = fetch_one(
-        _SELECT + " WHERE kind = %s AND content_hash = %s", (kind, content_hash)
-    )
+    row = fetch_one(_SELECT + " WHERE kind = %s AND content_hash = %s", (kind, content_hash))
     return FileRow(*row) if row else None
 
 

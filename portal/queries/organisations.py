@@ -11,8 +11,7 @@ CODES_SHOWN_MAX = 20
 
 _SELECT = "SELECT id, code, name, currency, zone, locale, holiday_calendar FROM organisations"
 _SELECT_ACCOUNTS = (
-    "SELECT id, organisation_id, code, kind, currency, is_active, open_until FROM "
-    "gateway_accounts"
+    "SELECT id, organisation_id, code, kind, currency, is_active, open_until FROM gateway_accounts"
 )
 
 
@@ -125,9 +124,7 @@ def get_gateway_account(currency: str) -> GatewayAccountRow:
 
 def find_gateway_account_by_code(account_code: str) -> GatewayAccountRow | None:
     """Return the gateway account of the organisation in scope with a code, or None."""
-    row = fetch_one(
-        _SELECT_ACCOUNTS + " WHERE code = %s", (account_code,)
-    )
+    row = fetch_one(_SELECT_ACCOUNTS + " WHERE code = %s", (account_code,))
     return GatewayAccountRow(*row) if row else None
 
 

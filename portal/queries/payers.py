@@ -76,9 +76,7 @@ def find_default_payer() -> PayerRow | None:
 
 def list_payers_by_ref(external_refs: Iterable[str]) -> dict[str, PayerRow]:
     """Return the payers with these references, by reference; unknown ones are left out."""
-    rows = fetch_plain(
-        _SELECT + " WHERE external_ref = ANY(%s)", (list(external_refs),)
-    )
+    rows = fetch_plain(_SELECT + " WHERE external_ref = ANY(%s)", (list(external_refs),))
     return {row[2]: PayerRow(*row) for row in rows}
 
 
@@ -93,8 +91,7 @@ def count_payers() -> int:
 def list_mandates(payer_id: UUID) -> list[MandateRow]:
     """List the mandates of a payer, the newest first."""
     rows = fetch_plain(
-        _SELECT_MANDATES + " WHERE payer_id = %s"
-        " ORDER BY signed_on DESC, id DESC",
+        _SELECT_MANDATES + " WHERE payer_id = %s ORDER BY signed_on DESC, id DESC",
         (payer_id,),
     )
     return [MandateRow(*row) for row in rows]

@@ -14,19 +14,27 @@ def _invoices_to_issue(_business_on: date, _parameters: Mapping[str, Any]) -> Po
 
 
 def _payers_to_match(_business_on: date, _parameters: Mapping[str, Any]) -> Population:
-    """Payers who have both something open and something that may settle it."""
+    """Payers who have both something open and something in its currency that may settle it.
+
+    Shape: the version grows with each change of the payer's open invoices and sources. A default
+    payer is left out: it stands for many unknown people, whose credits are not one another's.
+    """
     return Population(
-        "SELECT p.id, p.version, s.amount_minor FROM payers p JOIN ("
-        " SELECT payer_id, sum(amount_minor)::bigint AS amount_minor FROM ("
-        " SELECT payer_id, credit_left_minor AS amount_minor FROM invoices WHERE state = 'issued'"
-        " AND kind = 'credit_note' AND applied_minor < total_minor"
-        " UNION ALL SELECT payer_id, left_minor FROM payer_credits"
+        "SELECT p.id, (sum(s.version) + sum(o.version))::bigint AS version,"
+        " sum(s.usable)::bigint AS amount_minor"
+        " FROM (SELECT payer_id, currency, sum(usable) AS usable, sum(version) AS version FROM ("
+        " SELECT payer_id, currency, credit_left_minor AS usable, version FROM invoices"
+        " WHERE state = 'issued' AND kind = 'credit_note' AND applied_minor < total_minor"
+        " UNION ALL SELECT payer_id, currency, left_minor, 1 FROM payer_credits"
         " WHERE applied_minor < amount_minor"
-        " UNION ALL SELECT payer_id, left_minor FROM deposits"
-        " WHERE state IN ('held', 'partially_applied') AND may_set_off"
-        " ) AS source GROUP BY payer_id) s ON s.payer_id = p.id"
-        " WHERE EXISTS (SELECT FROM invoices i WHERE i.payer_id = p.id AND i.state = 'issued'"
-        " AND i.open_minor > i.in_payment_minor)",
+        " UNION ALL SELECT payer_id, currency, left_minor, version FROM deposits"
+        " WHERE state IN ('held', 'partially_applied') AND may_set_off) AS waiting"
+        " GROUP BY payer_id, currency) AS s"
+        " JOIN payers p ON p.id = s.payer_id AND NOT p.is_default"
+        " JOIN LATERAL (SELECT sum(i.version) AS version FROM invoices i"
+        " WHERE i.payer_id = s.payer_id AND i.currency = s.currency"
+        " AND i.state = 'issued' AND i.kind <> 'credit_note'"
+        " AND i.open_minor > i.in_payment_minor) o ON o.version IS NOT NULL GROUP BY p.id",
         {},
     )
 

@@ -1,1 +1,1 @@
-
+"""Doing: one function, one use case, one transaction."""

@@ -95,8 +95,15 @@ def claim_messages(
 ) -> list[Claimed]:
     """Lease due messages of an account; the lease is `next_at`, the tries count before the work.
 
-    Shape: of one aggregate only the first waiting message; a half-open breaker lets one through.
+    Shape: of one aggregate only the first waiting message; an open breaker lets one through each
+    time its while is over, to whichever worker comes first.
     """
+    probes = execute(
+        "UPDATE gateway_accounts SET open_until = clock_timestamp() + make_interval(secs => %s)"
+        " WHERE id = %s AND troubles_in_a_row >= %s"
+        " AND (open_until IS NULL OR open_until <= clock_timestamp())",
+        (BREAKER_SECONDS, gateway_account_id, BREAKER_TROUBLES),
+    )
     rows = fetch(
         "WITH due AS (SELECT m.id FROM messages m JOIN gateway_accounts g"
         " ON g.id = m.gateway_account_id WHERE m.gateway_account_id = %(account)s"
@@ -104,7 +111,7 @@ def claim_messages(
         " AND NOT EXISTS (SELECT FROM messages p WHERE p.aggregate_id = m.aggregate_id"
         " AND p.sequence < m.sequence AND p.state = 'ready')"
         " ORDER BY m.next_at, m.id"
-        " LIMIT (SELECT CASE WHEN troubles_in_a_row >= %(troubles)s THEN 1 ELSE %(limit)s END"
+        " LIMIT (SELECT CASE WHEN troubles_in_a_row >= %(troubles)s THEN %(probes)s ELSE %(limit)s END"
         " FROM gateway_accounts WHERE id = %(account)s)"
         " FOR UPDATE OF m SKIP LOCKED)"
         " UPDATE messages m SET tries = m.tries + 1, lease_token = m.lease_token + 1,"
@@ -114,6 +121,7 @@ def claim_messages(
         {
             "account": gateway_account_id,
             "limit": limit,
+            "probes": probes,
             "lease": lease_seconds,
             "troubles": BREAKER_TROUBLES,
             "o": current_organisation_id(),

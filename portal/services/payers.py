@@ -53,7 +53,7 @@ WITH added AS (
   ON CONFLICT (organisation_id, external_ref) DO NOTHING RETURNING id
 ), noted AS ({_NOTED.format(kind="payer.added", subject="payer")})
 SELECT count(*) FROM added
-"""  # noqa: S608 – all of it is ours
+"""
 
 _INSERT_MANDATES = f"""
 WITH added AS (
@@ -71,7 +71,7 @@ WITH added AS (
   ON CONFLICT DO NOTHING RETURNING id
 ), noted AS ({_NOTED.format(kind="mandate.added", subject="mandate")})
 SELECT count(*) FROM added
-"""  # noqa: S608 – all of it is ours
+"""
 
 
 class NewPayer(NamedTuple):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import UUID
 
 from jobs.engine import work_one_chunk
@@ -49,7 +50,11 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def run_in_turn(
-    ours: UUID, job: str, reference: SetBased, statements: Sequence[str], chunks: list[Sequence[UUID]]
+    ours: UUID,
+    job: str,
+    reference: SetBased,
+    statements: Sequence[str],
+    chunks: list[Sequence[UUID]],
 ) -> tuple[float, float]:
     """Work the chunks of a run and the same chunks by SQL in turn; seconds of each."""
     with acting_for(ours):
@@ -59,7 +64,7 @@ def run_in_turn(
     our_seconds = reference_seconds = 0.0
     for chunk in chunks:
         our_seconds += timed(lambda: work_one_chunk(ours))
-        reference_seconds += timed(lambda chunk=chunk: reference.work(statements, chunk))
+        reference_seconds += timed(partial(reference.work, statements, chunk))
     return our_seconds, reference_seconds
 
 
@@ -101,7 +106,7 @@ def collect(ours: UUID, other: UUID, reference: SetBased, size: int) -> None:
     our_seconds = seconds = 0.0
     for chunk in chunked(opened):
         our_seconds += timed(lambda: work_one_chunk(ours))
-        seconds += timed(lambda chunk=chunk: reference.work(START, chunk))
+        seconds += timed(partial(reference.work, START, chunk))
     say(f"collect, start, {size:,} payments", size / our_seconds, size / seconds, "≥ 0.4")
     for organisation_id in (ours, other):
         with transaction(organisation_id):
@@ -111,8 +116,8 @@ def collect(ours: UUID, other: UUID, reference: SetBased, size: int) -> None:
     assert [len(chunk) for chunk in mine] == [len(chunk) for chunk in theirs]
     our_book = book = 0.0
     for our_chunk, chunk in zip(mine, theirs, strict=True):
-        our_book += timed(lambda our_chunk=our_chunk: book_success(ours, our_chunk))
-        book += timed(lambda chunk=chunk: reference.work(BOOK, chunk))
+        our_book += timed(partial(book_success, ours, our_chunk))
+        book += timed(partial(reference.work, BOOK, chunk))
     say(f"collect, book, {size:,} payments", size / our_book, size / book, "≥ 0.4")
     both = size / (our_seconds + our_book)
     say(f"collect, start and book, {size:,}", both, size / (seconds + book), "≥ 0.4")
@@ -152,9 +157,7 @@ def make_filled(code: str, size: int) -> UUID:
 def run_with_workers(config: Config, organisation_id: UUID, workers: int) -> float:
     """Let worker processes issue everything; seconds from the first chunk to the last."""
     command = [sys.executable, "-m", "portal", "worker"]
-    running = [
-        subprocess.Popen(command, env=child_environment(config)) for _ in range(workers)
-    ]
+    running = [subprocess.Popen(command, env=child_environment(config)) for _ in range(workers)]
     try:
         with acting_for(organisation_id):
             run_id = start_run(

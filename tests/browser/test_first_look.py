@@ -14,7 +14,7 @@ from portal.domain.batches import ItemOutcome, RunState
 from portal.ids import public_id
 from portal.sql import execute
 from tests.browser.conftest import Visit
-from tests.factories import EARLIER_ON, make_issued_invoice, make_succeeded_payment, read_row
+from tests.factories import EARLIER_ON, Line, make_issued_invoice, make_succeeded_payment, read_row
 from tests.web.conftest import count_outcomes, make_worked_run
 
 pytestmark = [pytest.mark.browser]
@@ -25,7 +25,8 @@ DONE, FAILED = ItemOutcome.DONE, ItemOutcome.FAILED
 @pytest.fixture
 def run(organisation: UUID) -> Any:
     make_succeeded_payment()
-    make_issued_invoice(business_on=EARLIER_ON)
+    # Large amounts are where narrow screens break.
+    make_issued_invoice(business_on=EARLIER_ON, lines=(Line(12_345_678_900),))
     return make_worked_run(DONE, DONE, FAILED, items_count=8, job="payment_collection")
 
 

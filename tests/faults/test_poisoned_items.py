@@ -69,7 +69,8 @@ def test_a_chunk_that_kills_its_workers_is_given_up_and_can_be_restarted(world: 
     failed = world.wait_for_run(run_id, "failed")
     assert len(killed) == CHUNK_TRIES_MAX
     assert (failed.done, failed.given_up) == (20, 1)
-    assert failed.exit_message == "1 chunks were given up; restart to try them again"
+    assert failed.exit_message is not None
+    assert "given up; restart" in failed.exit_message
     assert world.rows("SELECT last_error FROM batch_chunks WHERE number = 2") == [
         (f"given up after {CHUNK_TRIES_MAX} tries",)
     ]

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from flask import current_app
+
 from portal import processes
 from portal.cli.checks import prove
 from portal.cli.start import answers, child_environment, web_command
@@ -58,6 +60,7 @@ COMPRESSED: dict[str, Any] = {
 DEADLINE_SECONDS = 80.0
 POLL_SECONDS = 0.05
 DAY_OF_ISSUE, DAY_OF_COLLECTION = EARLIER_ON, BUSINESS_ON
+NOBODY = "http://127.0.0.1:9"  # The port of the service that discards; nothing listens there.
 APPROVED = 77700  # The sandbox approves amounts that end so, without any fault.
 
 
@@ -73,12 +76,16 @@ class World:
 
     # Processes
 
-    def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Start a process of the portal that dies with this one."""
+    def change(self, **settings: Any) -> None:
+        """Set settings, for this process and those started from now on."""
+        self.config = current_app.config["PORTAL"] = self.config.changed(**settings)
+
+    def start(self, name: str, command: Sequence[str], **over: Any) -> subprocess.Popen[bytes]:
+        """Start a process of the portal that dies with this one, with settings of its own."""
         with (self.folder / f"{name}.log").open("ab") as out:
             self.children[name] = processes.spawn(
                 command,
-                env=child_environment(self.config),
+                env=child_environment(self.config.changed(**over)),
                 death_signal=signal.SIGKILL,
                 stdout=out,
             )
@@ -89,9 +96,10 @@ class World:
         for name in names or ("worker-1", "worker-2"):
             self.start(name, [sys.executable, "-m", "portal", "worker"])
 
-    def start_gateway(self) -> None:
+    def start_gateway(self, *, pushes: bool = True) -> None:
         """Start the sandbox gateway over its kept record, and wait until it answers."""
-        self.start("gateway", [sys.executable, "-m", "portal", "gateway"])
+        over = {} if pushes else {"url": NOBODY}
+        self.start("gateway", [sys.executable, "-m", "portal", "gateway"], **over)
         self.wait_until("the gateway answers", lambda: answers(str(self.config.sandbox_url)))
 
     def start_web(self) -> None:
@@ -258,8 +266,8 @@ class World:
     def wait_until_waiting(self, count: int) -> None:
         """Wait until so many sessions wait for a lock of this database."""
         statement = (
-            "SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
-            " WHERE NOT l.granted AND d.datname = current_database()"
+            "SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+            " WHERE NOT l.granted AND a.datname = current_database()"
         )
         self.wait_until(f"{count} workers wait", lambda: self.count(statement) >= count)
 

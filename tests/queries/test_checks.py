@@ -56,7 +56,8 @@ def test_each_proof_is_one_statement(organisation: UUID, statements: Callable[[]
     with acting_for(organisation), statements() as recorded:
         run_checks()
 
-    assert recorded.count == len(CHECKS)
+    assert recorded.texts[0].startswith("SET LOCAL")
+    assert recorded.count == 1 + len(CHECKS)
 
 
 def test_each_proof_has_a_name_and_a_sentence_of_its_own() -> None:

@@ -549,3 +549,18 @@ def test_pages_can_list_payouts_their_items_and_what_is_missing_there(organisati
     assert [item.position for item in all_items] == [1, 2]
     assert [(item.position, item.discrepancy) for item in trouble] == [(2, "amount_differs")]
     assert [each.attempt_id for each in found] == [unpaid.id]
+
+
+def test_a_large_payout_is_matched_the_same_way(
+    organisation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portal.services.settlements._items.ITEMS_HASHED_MIN", 1)
+    good = make_attempt()
+    record(report_of(payment_item(good), payment_item(good), payment_item(make_attempt("pending"))))
+
+    with transaction(organisation):
+        settle()
+        joins = rows("SELECT current_setting('enable_nestloop') AS nested")
+
+    assert items() == [("matched", None), ("conflicting", "duplicate"), ("suggested", None)]
+    assert joins == [("on",)]

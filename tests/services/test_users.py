@@ -10,7 +10,7 @@ from flask import Flask
 
 from portal.db import acting_for, transaction
 from portal.domain.users import PORTAL, Role
-from portal.queries.users import find_session, find_user_by_email, list_memberships
+from portal.queries.users import SessionRow, find_session, find_user_by_email, list_memberships
 from portal.queue import open_redis
 from portal.services import passwords
 from portal.services.passwords import PasswordRefused, TooManyTries
@@ -50,7 +50,7 @@ def user_id(organisation: UUID, now: datetime) -> UUID:
     )
 
 
-def session_of(token: str, now: datetime):  # type: ignore[no-untyped-def]
+def session_of(token: str, now: datetime) -> SessionRow | None:
     user = user_of_token(token)
     assert user is not None
     with acting_for(None, user):
@@ -78,8 +78,8 @@ def test_each_organisation_records_whom_it_let_in(
             (other_organisation, Role.AUDITOR),
         }
     with acting_for(other_organisation):
-        kinds = [row.kind for row in fetch("SELECT kind FROM events WHERE subject_id = %s", (user_id,))]
-    assert kinds == ["user.allowed"]
+        events = fetch("SELECT kind FROM events WHERE subject_id = %s", (user_id,))
+    assert [event.kind for event in events] == ["user.allowed"]
 
 
 def test_a_person_may_be_added_for_several_organisations_at_once(
@@ -151,7 +151,13 @@ def test_equal_letters_make_the_same_password(organisation: UUID, now: datetime)
 
 @pytest.mark.parametrize(
     ("email", "password"),
-    [(EMAIL, "wrong"), (EMAIL, ""), (EMAIL, "x" * 5000), ("nobody@harbour.example", PASSWORD), ("\0", "")],
+    [
+        (EMAIL, "wrong"),
+        (EMAIL, ""),
+        (EMAIL, "x" * 5000),
+        ("nobody@harbour.example", PASSWORD),
+        ("\0", ""),
+    ],
 )
 def test_every_refusal_of_a_sign_in_reads_the_same(
     user_id: UUID, now: datetime, email: str, password: str

@@ -1,4 +1,4 @@
-"""Who gets in where: each endpoint is marked, each role is held to, each answer carries its guards."""
+"""Who gets in where: each endpoint is marked, each role held to, each answer guarded."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def test_no_page_opens_without_a_sign_in(app: Flask, client: FlaskClient) -> Non
     for rule in endpoints(app):
         if rule.endpoint in PUBLIC_ENDPOINTS:
             continue
-        values = dict.fromkeys(rule.arguments, UUID(int=1))
+        values: dict[str, Any] = dict.fromkeys(rule.arguments, UUID(int=1))
         with app.test_request_context():
-            address = app.url_for(rule.endpoint, **values, _external=False)
+            address = app.url_for(rule.endpoint, **values)
         for method in rule.methods - {"HEAD", "OPTIONS"}:
             answer = client.open(address, method=method, data={"csrf_token": token})
             assert answer.status_code == 303, rule

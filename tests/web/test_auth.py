@@ -24,10 +24,8 @@ def test_the_way_in_is_a_plain_form(page: Callable[..., Page]) -> None:
     found = page("/sign-in")
     (form,) = found.find_all("form")
     assert form.attributes["action"] == "/sign-in"
-    assert [one.attributes["autocomplete"] for one in found.find_all("input") if "id" in one.attributes] == [
-        "username",
-        "current-password",
-    ]
+    fields = [one for one in found.find_all("input") if "id" in one.attributes]
+    assert [one.attributes["autocomplete"] for one in fields] == ["username", "current-password"]
     assert not found.find_all("nav"), "nobody is signed in yet"
 
 
@@ -52,7 +50,7 @@ def test_a_sign_in_leads_to_the_page_that_was_asked_for(
 
 @pytest.mark.parametrize(
     "wanted",
-    ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/evil"],
+    ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x()", "/\t/evil"],
 )
 def test_a_sign_in_never_leads_to_another_site(
     client: FlaskClient, add_person: Callable[..., str], wanted: str
@@ -180,7 +178,7 @@ def test_a_person_without_organisation_is_told_whom_to_ask(
     found = read_page(answer.text)
     assert found.faults() == []
     assert "not a member of any organisation" in found.text
-    assert found.find("form", action="/sign-out")
+    assert found.find_all("form", action="/sign-out")
 
 
 def test_a_member_of_two_organisations_chooses(

@@ -70,8 +70,8 @@ def test_a_share_is_whole_only_when_nothing_is_left(
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (0.2, "under 1 s"), (59.6, "1 min"), (134, "2 min 14 s"), (3 * 3600 + 61, "3 h 1 min"),
-     (90_000, "1 d 1 h"), (-4, "0 s")],
+    [(0, "0 s"), (0.2, "under 1 s"), (59.6, "1 min"), (134, "2 min 14 s"),
+     (3 * 3600 + 61, "3 h 1 min"), (90_000, "1 d 1 h"), (-4, "0 s")],
 )  # fmt: skip
 def test_a_span_names_its_two_largest_units(seconds: float, shown: str) -> None:
     assert formats.duration(seconds) == shown
@@ -92,7 +92,8 @@ def test_the_colours_can_be_read_in_light_and_dark() -> None:
     }
     grounds = ("bg", "surface", "sunken")
     wanted = [(name, ground, 4.5) for name in ("text", "muted", "link") for ground in grounds]
-    wanted += [(tone, f"{tone}-tint", 4.5) for tone in ("ok", "warn", "bad", "info", "idle", "hold")]
+    tones = ("ok", "warn", "bad", "info", "idle", "hold")
+    wanted += [(tone, f"{tone}-tint", 4.5) for tone in tones]
     wanted += [(tone, "bg", 4.5) for tone in ("ok", "warn", "bad", "idle", "danger")]
     wanted += [("on-brand", "brand", 4.5), ("on-danger", "danger", 4.5)]
     wanted += [(name, ground, 3.0) for name in ("focus", "input-line") for ground in grounds]

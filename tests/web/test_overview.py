@@ -94,7 +94,10 @@ def test_what_waits_for_a_person_is_listed_with_its_amount(
         execute(
             "UPDATE payments SET worklist = 'needs_payer' WHERE id = %s", (make_payment().id,)
         )
-        execute("UPDATE messages SET state = 'parked' WHERE id = (SELECT min(id::text)::uuid FROM messages)")
+        execute(
+            "UPDATE messages SET state = 'parked'"
+            " WHERE id = (SELECT min(id::text)::uuid FROM messages)"
+        )
     section = read(signed_in).find("section", aria_labelledby="waiting")
     words = [one.text for one in section.find_all("li")]
     assert [one.split(" ")[0] for one in words] == ["1", "1", "1"]

@@ -18,7 +18,7 @@ from portal.queries.checks._gateway import (
 from portal.queries.checks._ledger import LEDGER_CHECKS
 from portal.queries.checks._payments import PAYMENT_CHECKS
 from portal.queries.checks._proof import Check
-from portal.sql import fetch_plain
+from portal.sql import execute, fetch_plain
 
 __all__ = [
     "CHECKS",
@@ -66,6 +66,8 @@ def run_checks() -> tuple[CheckResult, ...]:
     Shape: in the order of CHECKS; each proof is one statement and so sees one snapshot: work that
     goes on beside it does not look like a fault.
     """
+    # Whole tables are joined and sorted here: without this they would pass through files.
+    execute("SET LOCAL work_mem = '64MB'")
     return tuple(_run(check) for check in CHECKS)
 
 

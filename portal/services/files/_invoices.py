@@ -158,8 +158,6 @@ class InvoiceImport:
             "actor_id": actor.id,
             "actor_name": actor.name,
         }
-        # While every plan is a custom one, the check of each foreign key is planned anew.
-        execute("SET LOCAL plan_cache_mode = auto")
         written = {row[0] for row in fetch_plain(_INSERT_DOCUMENTS, values)}
         if len(written) < len(taken):
             execute(
@@ -172,7 +170,6 @@ class InvoiceImport:
         execute(_INSERT_LINES.format(table=self.table), values)
         execute("SET LOCAL enable_nestloop = on")
         execute(_INSERT_EVENTS, values)
-        execute("SET LOCAL plan_cache_mode = force_custom_plan")
         return written, payers_added
 
     def _look_up(self, documents: Sequence[StagedDocument]) -> Known:

@@ -88,19 +88,23 @@ def draft_invoices(
             )
         stage_rows("staged_drafts", DRAFT_COLUMNS, drafts)
         execute(
-            f"INSERT INTO invoices (organisation_id, {', '.join(DRAFT_COLUMNS)}, state, total_minor)"
-            f" SELECT %s, {', '.join(DRAFT_COLUMNS)}, 'draft', net_minor FROM pg_temp.staged_drafts",
+            f"INSERT INTO invoices (organisation_id, {_listed(DRAFT_COLUMNS)}, state, total_minor)"
+            f" SELECT %s, {_listed(DRAFT_COLUMNS)}, 'draft', net_minor FROM pg_temp.staged_drafts",
             organisation,
         )
         stage_rows("staged_lines_new", LINE_COLUMNS, lines)
         execute(
-            f"INSERT INTO invoice_lines (organisation_id, {', '.join(LINE_COLUMNS)})"
-            f" SELECT %s, {', '.join(LINE_COLUMNS)} FROM pg_temp.staged_lines_new",
+            f"INSERT INTO invoice_lines (organisation_id, {_listed(LINE_COLUMNS)})"
+            f" SELECT %s, {_listed(LINE_COLUMNS)} FROM pg_temp.staged_lines_new",
             organisation,
         )
         ids = [UUID(str(draft[0])) for draft in drafts]
         record_events((("invoice.drafted", each) for each in ids), actor=actor, now=now)
         return ids
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return ", ".join(columns)
 
 
 def _add_lines(

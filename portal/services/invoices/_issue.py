@@ -43,7 +43,6 @@ class Draft(NamedTuple):
     external_ref: str | None
     purchase_order_ref: str | None
     document_on: date | None
-    is_duplicate: bool
 
 
 class Priced(NamedTuple):
@@ -91,11 +90,7 @@ def issue_invoices(
 def _lock_drafts(invoice_ids: Sequence[UUID]) -> list[Draft]:
     rows = fetch_plain(
         "SELECT i.id, i.kind, i.state, i.currency, i.payer_id, p.kind, p.external_ref,"
-        " p.is_default, i.external_ref, i.purchase_order_ref, i.document_on,"
-        " EXISTS (SELECT FROM invoices o WHERE o.payer_id = i.payer_id AND o.id < i.id"
-        " AND NOT p.is_default AND o.kind = i.kind AND o.document_on = i.document_on"
-        " AND o.net_minor = i.net_minor AND o.currency = i.currency"
-        " AND o.state <> 'discarded')"
+        " p.is_default, i.external_ref, i.purchase_order_ref, i.document_on"
         " FROM unnest(%s::uuid[]) AS wanted (id) JOIN invoices i ON i.id = wanted.id"
         " JOIN payers p ON p.id = i.payer_id ORDER BY i.id FOR UPDATE OF i",
         (list(invoice_ids),),
@@ -152,7 +147,7 @@ def _facts(draft: Draft, lines: tuple[LineFacts, ...], business_on: date) -> Inv
         draft.purchase_order_ref,
         draft.document_on,
         business_on,
-        draft.is_duplicate,
+        False,  # A reference cannot be here twice: the import asked, and a unique index holds it.
         lines,
     )
 
@@ -297,8 +292,11 @@ def _take_numbers(series: str, count: int, business_on: date) -> int:
         key,
     )
     if row is None:
-        known = fetch("SELECT last_issued_on FROM number_series WHERE series = %(series)s"
-                      " AND year = %(year)s", key)
+        known = fetch(
+            "SELECT last_issued_on FROM number_series WHERE series = %(series)s"
+            " AND year = %(year)s",
+            key,
+        )
         raise IssuedBeforeLast(
             series=series,
             year=business_on.year,

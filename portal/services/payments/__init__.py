@@ -1,4 +1,4 @@
-"""Payments: started from invoices or tried again, sent, and moved on by what the gateway answers."""
+"""Payments: started or tried again, sent, and moved on by what the gateway answers."""
 
 from portal.services.payments._inbox import handle_inbox
 from portal.services.payments._results import (

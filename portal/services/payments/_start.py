@@ -83,7 +83,9 @@ def start_payments(
         _, rule_set = load_rule_set(on=business_on)
         rows = fetch(
             f"SELECT {_INVOICE_COLUMNS}, EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
-            " AND y.state IN ('scheduled', 'processing', 'requires_action')) AS is_in_payment"
+            " AND y.state IN ('scheduled', 'processing', 'requires_action')) AS is_in_payment,"
+            " EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id AND y.state = 'failed'"
+            " AND y.worklist IS NOT NULL) AS is_on_worklist"
             " FROM unnest(%s::uuid[]) AS wanted (id) JOIN invoices i ON i.id = wanted.id"
             f"{_INVOICE_JOINS} ORDER BY i.id FOR UPDATE OF i",
             (list(invoice_ids),),
@@ -125,7 +127,8 @@ def retry_payments(
         _, rule_set = load_rule_set(on=business_on)
         rows = fetch(
             f"SELECT y.id AS payment_id, y.state, y.amount_minor, y.attempts_count,"
-            f" y.next_attempt_on, {_INVOICE_COLUMNS}, false AS is_in_payment"
+            f" y.next_attempt_on, {_INVOICE_COLUMNS}, false AS is_in_payment,"
+            " false AS is_on_worklist"
             " FROM unnest(%s::uuid[]) AS wanted (id) JOIN payments y ON y.id = wanted.id"
             f" JOIN invoices i ON i.id = y.invoice_id{_INVOICE_JOINS}"
             " ORDER BY i.id FOR UPDATE OF i, y",
@@ -181,6 +184,8 @@ def _reason_not_to_collect(
         return "nothing_open", "Nothing of this invoice is open."
     if row.is_in_payment:
         return "in_payment", "A payment of this invoice is already under way."
+    if row.is_on_worklist:
+        return "on_worklist", "A failed payment of this invoice waits for a person to look at it."
     if row.is_on_hold:
         return "payer_on_hold", "The payer is on hold."
     if row.mandate_id is None:

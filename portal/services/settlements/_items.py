@@ -110,8 +110,8 @@ def match_items(accounts: Mapping[UUID, UUID]) -> None:
         "SELECT count(*) FROM payout_items WHERE payout_id = ANY(%s)", (list(accounts.keys()),)
     )[0]
     # Of a payout just written the planner knows no figures yet, expects a single item, and would
-    # compare every item with every attempt; hashing both once is right for many items.
-    execute(f"SET LOCAL enable_nestloop = {'off' if count >= ITEMS_HASHED_MIN else 'on'}")
+    # compare every item with every attempt; of many items it is told to hash both sides.
+    _set_joins("off" if count >= ITEMS_HASHED_MIN else "on")
     execute(
         _MATCH,
         {
@@ -124,7 +124,15 @@ def match_items(accounts: Mapping[UUID, UUID]) -> None:
             "returned": AttemptState.RETURNED.value,
         },
     )
-    execute("SET LOCAL enable_nestloop = on")
+    _set_joins("on")
+
+
+def _set_joins(setting: str) -> None:
+    execute(
+        "SELECT set_config('enable_nestloop', %(setting)s, true),"
+        " set_config('enable_mergejoin', %(setting)s, true)",
+        {"setting": setting},
+    )
 
 
 def tally_items(payout_ids: Sequence[UUID]) -> dict[UUID, Tally]:
