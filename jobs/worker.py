@@ -1,6 +1,7 @@
 """A worker process: the application built once, then RQ's loop over one queue.
 
 An idle worker looks into the database by itself, so that work is found although no bell rang.
+What else lies in the queue is thrown away: whoever can write to Redis must not choose what runs.
 The jobs are imported here, before any fork: a horse that imports them anew needs ten times longer.
 """
 
@@ -8,23 +9,31 @@ import os
 import signal
 from typing import Any
 
+import redis
 import structlog
 from flask import Flask
 from rq import Queue, Worker
+from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from jobs import engine, message_delivery  # noqa: F401
-from jobs.schedule import ring_due
+from jobs.schedule import TICK, ring_due
 from portal.app import create_app
 from portal.config import Config
 from portal.db import forget_connections
 from portal.extensions import db
 from portal.processes import die_with_parent
 from portal.queue import open_queue, open_redis
+from portal.services.batches import BELL
+from portal.services.messages import DELIVERY_BELL
 
 log = structlog.stdlib.get_logger(__name__)
+
+BELLS = frozenset({BELL, DELIVERY_BELL, TICK})  # All that a worker runs, and without arguments.
+# RQ has its own ways with these.
+PASSED_ON = (StopRequested, redis.ConnectionError, redis.TimeoutError)
 
 
 class PortalWorker(Worker):
@@ -39,7 +48,13 @@ class PortalWorker(Worker):
         """Wait for a bell; look into the database whenever none has rung for a while."""
         while True:
             idle = max_idle_time or max(1, round(self.idle_seconds))
-            found = super().dequeue_job_and_maintain_ttl(timeout, idle)
+            try:
+                found = super().dequeue_job_and_maintain_ttl(timeout, idle)
+            except PASSED_ON:
+                raise
+            except Exception as error:  # noqa: BLE001 - what cannot be read must not end the worker
+                self._throw_away(error)
+                continue
             if found is not None or max_idle_time is not None or self._stop_requested:
                 return found
             self._look_for_work()
@@ -51,6 +66,35 @@ class PortalWorker(Worker):
                 engine.close_runs()
         except Exception as error:  # noqa: BLE001 - an idle look must not end the worker
             log.warning("worker.look_failed", error=repr(error))
+
+    def run_maintenance_tasks(self) -> None:
+        """Clean up, and begin anew where what is found cannot be read."""
+        try:
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        except PASSED_ON:
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot be read must not end the worker
+            self._throw_away(error)
+
+    def _throw_away(self, error: Exception) -> None:
+        """Drop all waiting bells with the rubbish among them; the next look rings them again."""
+        log.warning("worker.rubbish", error=repr(error))
+        for queue in self.queues:
+            self.connection.delete(queue.key, queue.intermediate_queue_key)
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run a bell; drop anything else unread."""
+        try:
+            is_bell = job.func_name in BELLS and not job.args and not job.kwargs
+        except Exception as error:  # noqa: BLE001 - what cannot be read must not end the worker
+            log.warning("worker.job_unreadable", job=job.id, error=repr(error))
+            is_bell = False
+        if is_bell:
+            super().execute_job(job, queue)
+            return
+        log.warning("worker.job_dropped", job=job.id)
+        self.connection.lrem(queue.intermediate_queue_key, 1, job.id)
+        self.connection.delete(job.key)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Run a job in the forked child."""

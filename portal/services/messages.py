@@ -25,7 +25,7 @@ BREAKER_SECONDS = 5.0  # A probe is let through this often while it is open.
 
 
 class AccountNotFound(NotFound):
-    """There is no gateway account {code} here."""
+    """There is no gateway account {account_code} here."""
 
 
 class Claimed(NamedTuple):
@@ -275,7 +275,7 @@ def receive_event(
             (account_code,),
         )
     if account is None:
-        raise AccountNotFound(code=account_code)
+        raise AccountNotFound(account_code=account_code)
     access = gateway_access(kind=account.kind, account_code=account_code)
     event = read_event(access, headers, raw)
     with transaction(account.organisation_id):

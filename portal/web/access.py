@@ -32,7 +32,7 @@ _READING = frozenset({Permission.SIGNED_IN, Permission.VIEW_OVERVIEW, Permission
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.AUDITOR: _READING,
-    Role.CLERK: _READING,
+    Role.CLERK: _READING | {Permission.CONTROL_RUNS},
     Role.OPERATOR: _READING | {Permission.CONTROL_RUNS},
     Role.MANAGER: _READING | {Permission.CONTROL_RUNS},
 }

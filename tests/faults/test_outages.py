@@ -11,9 +11,7 @@ from tests.faults.world import DAY_OF_COLLECTION, DAY_OF_ISSUE, World
 from tests.servers import RunServers
 
 COUNT = 40
-TROUBLES = (
-    "SELECT troubles_in_a_row FROM gateway_accounts WHERE open_until > clock_timestamp()"
-)
+TROUBLES = "SELECT troubles_in_a_row FROM gateway_accounts WHERE open_until > clock_timestamp()"
 
 
 def restart_database(servers: RunServers) -> None:

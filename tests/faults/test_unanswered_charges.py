@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.faults.world import APPROVED, DAY_OF_COLLECTION, World, assert_gone
@@ -15,14 +18,14 @@ OTHER_AMOUNT, BROKEN_JSON, RESET_AFTER, HIDDEN = 77716, 77717, 77718, 77720
 def sending_horses(world: World) -> set[int]:
     """Name the children of the workers: the processes that deliver messages now."""
     parents = {child.pid for name, child in world.children.items() if name.startswith("worker")}
-    found = set()
+    found: set[int] = set()
     for parent in parents:
-        with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as listed:
-            found |= {int(pid) for pid in listed.read().split()}
+        listed = Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii")
+        found |= {int(pid) for pid in listed.split()}
     return found
 
 
-@pytest.mark.skipif("sys.platform != 'linux'", reason="looks for children in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
 def test_a_worker_is_killed_between_the_effect_and_its_answer(world: World) -> None:
     world.issue(COUNT)
     world.start_gateway()

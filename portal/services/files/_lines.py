@@ -6,7 +6,8 @@ The order of the fields is that of `_grouping` and of the writers of each kind.
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from portal.domain.errors import Invalid
 from portal.domain.money import check_currency
@@ -26,14 +27,22 @@ from portal.services.files._values import (
 )
 from rules.ruleset import CompiledRuleSet
 
-Fields = Sequence[str | None]
+# COPY reads a backslash once, and the array inside it once more.
+_ESCAPED_IN_ARRAY: Final = str.maketrans(
+    {"\\": "\\\\\\\\", '"': '\\\\"', "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+)
+_SIGNS_ESCAPED: Final = frozenset('\\"\t\n\r')
 
 
 class ReadLine(NamedTuple):
-    """A line of a file: the document it belongs to and its fields, or why it cannot be read."""
+    """A line of a file: the document it belongs to and its fields, or why it cannot be read.
+
+    Shape: the fields are elements of an array, written for COPY; parts that the lines of a ledger
+    repeat are written once and remembered.
+    """
 
     document_ref: str
-    fields: Fields
+    fields: str
     error: str | None
 
 
@@ -55,24 +64,35 @@ def line_reader(
     return _mandate_reader(source, mapping, currency)
 
 
+def quoted(*fields: str | None) -> str:
+    """Write fields as elements of an array for COPY."""
+    return ",".join(
+        "NULL" if field is None
+        else f'"{field}"' if _SIGNS_ESCAPED.isdisjoint(field)
+        else f'"{field.translate(_ESCAPED_IN_ARRAY)}"'
+        for field in fields
+    )  # fmt: skip
+
+
 def net_reader(
     mapping: ImportMapping, rule_set: CompiledRuleSet
-) -> Callable[[str, str, str], tuple[str, str, str]]:
+) -> Callable[[str, str, str], str]:
     """Make the function that turns quantity, price and currency into numbers and a net amount.
 
-    Shape: quantity and price in plain digits; the amount in whole minor units, rounded as agreed.
+    Shape: as fields: quantity and price in plain digits, the amount in whole minor units, rounded
+    as agreed.
     """
     read_number = number_reader(mapping)
 
     @lru_cache(maxsize=REMEMBERED_MAX)
-    def read(quantity_text: str, price_text: str, currency: str) -> tuple[str, str, str]:
+    def read(quantity_text: str, price_text: str, currency: str) -> str:
         quantity = read_number(quantity_text, "quantity")
         price = read_number(price_text, "unit price")
         try:
             net_minor = rule_set.line_net_minor(Decimal(quantity), Decimal(price), currency)
         except Invalid as cause:
             raise Malformed("the amount is larger than can be booked") from cause
-        return quantity, price, str(net_minor)
+        return f"{quantity},{price},{net_minor}"
 
     return read
 
@@ -90,10 +110,8 @@ def _always(value: str) -> Take:
     return lambda _record: value
 
 
-def _code_reader(
-    source: SourceFile, mapping: ImportMapping
-) -> Callable[[Sequence[str]], tuple[str, str]]:
-    """Make the function that finds the revenue and tax code of a record."""
+def _code_reader(source: SourceFile, mapping: ImportMapping) -> Take:
+    """Make the function that finds the revenue and tax code of a record, as fields."""
     take_revenue = _take(source, mapping, "revenue_code")
     take_tax = _take(source, mapping, "tax_code")
     revenue_code, tax_code = mapping.revenue_code or "", mapping.tax_code or ""
@@ -103,7 +121,13 @@ def _code_reader(
         special |= {(index, value): entry for value in entry.values}
     indexes = sorted({index for index, _ in special})
 
-    def read(record: Sequence[str]) -> tuple[str, str]:
+    @lru_cache(maxsize=REMEMBERED_MAX)
+    def write(revenue: str, tax: str) -> str:
+        if not revenue or not tax:
+            refuse("the line has no revenue code or no tax code")
+        return quoted(revenue, tax)
+
+    def read(record: Sequence[str]) -> str:
         revenue = take_revenue(record) if take_revenue else ""
         revenue = read_reference(revenue, "revenue code") or revenue_code
         tax = take_tax(record) if take_tax else ""
@@ -111,8 +135,8 @@ def _code_reader(
         for index in indexes:
             entry = special.get((index, record[index].strip()))
             if entry is not None:
-                return entry.revenue_code or revenue, entry.tax_code or tax
-        return revenue, tax
+                return write(entry.revenue_code or revenue, entry.tax_code or tax)
+        return write(revenue, tax)
 
     return read
 
@@ -122,44 +146,53 @@ def _description_reader(source: SourceFile, mapping: ImportMapping) -> Take:
     take_item = _take(source, mapping, "item") or _always("")
     take_text = _take(source, mapping, "description") or _always("")
 
-    def read(record: Sequence[str]) -> str:
-        item = take_item(record).strip()
-        text = take_text(record).strip()
-        return read_text(f"{item} {text}" if item and text else item or text, "description")
+    @lru_cache(maxsize=REMEMBERED_MAX)
+    def write(item: str, text: str) -> str:
+        description = read_text(f"{item.strip()} {text.strip()}", "description")
+        if not description:
+            refuse("the line says nothing of what is billed")
+        return quoted(description)
 
-    return read
+    return lambda record: write(take_item(record), take_text(record))
 
 
 def _head_reader(
     source: SourceFile, mapping: ImportMapping, currency: str
-) -> Callable[[Sequence[str]], tuple[str | None, ...]]:
+) -> Callable[[Sequence[str]], tuple[str, str, str]]:
     """Make the function that reads what the lines of one document repeat.
 
-    Shape: payer, day, currency, reference, purchase order, due day, country, name of the payer.
+    Shape: the currency, then the fields before the numbers and those after them.
     """
     names = (
         "payer", "date", "currency", "reference", "purchase_order", "due_on", "country",
         "payer_name",
     )  # fmt: skip
-    takes = [_take(source, mapping, name) or _always("") for name in names]
+    headers = [mapping.columns.get(name) for name in names]
+    # One blank value stands behind each record, for the columns that the file has not.
+    indexes = [source.header.index(header) if header else -1 for header in headers]
+    take = itemgetter(*indexes)
     read_day = day_reader(mapping)
     suffix = mapping.payer_strip_suffix
 
     @lru_cache(maxsize=REMEMBERED_MAX)
-    def read(*texts: str) -> tuple[str | None, ...]:
+    def read(texts: tuple[str, ...]) -> tuple[str, str, str]:
         payer, day, money, reference, order, due, country, name = texts
-        return (
+        money = check_currency(money) if money else currency
+        before = quoted(
             read_reference(payer.strip().removesuffix(suffix), "payer") or None,
             read_day(day, "date") if day else None,
-            check_currency(money) if money else currency,
+            money,
+        )
+        after = quoted(
             read_reference(reference, "reference") or None,
             read_reference(order, "purchase order") or None,
             read_day(due, "due date") if due else None,
             read_reference(country, "country") or None,
             read_text(name, "name of the payer") or None,
         )
+        return money, before, after
 
-    return lambda record: read(*[take(record) for take in takes])
+    return lambda record: read(take((*record, "")))
 
 
 def _invoice_reader(
@@ -177,23 +210,17 @@ def _invoice_reader(
         document_ref = ""
         try:
             document_ref = read_reference(take_document(record), "document number")
-            payer, day, money, reference, order, due, country, name = read_head(record)
-            assert money is not None
+            money, before, after = read_head(record)
             numbers = read_net(take_quantity(record), take_price(record), money)
-            revenue, tax = read_codes(record)
+            codes = read_codes(record)
             description = read_description(record)
-            if not description:
-                refuse("the line says nothing of what is billed")
-            if not revenue or not tax:
-                refuse("the line has no revenue code or no tax code")
         except Malformed as cause:
-            return ReadLine(document_ref, (), str(cause))
+            return ReadLine(document_ref, "", str(cause))
         except Invalid as cause:
-            return ReadLine(document_ref, (), cause.message.split(". ")[0])
+            return ReadLine(document_ref, "", cause.message.split(". ")[0])
         if not document_ref:
-            return ReadLine("", (), "the document number is missing")
-        head = (payer, day, money, *numbers, reference, order, due, country, name)
-        return ReadLine(document_ref, (*head, revenue, tax, description), None)
+            return ReadLine("", "", "the document number is missing")
+        return ReadLine(document_ref, f"{before},{numbers},{after},{codes},{description}", None)
 
     return read
 
@@ -220,11 +247,13 @@ def _payer_reader(source: SourceFile, mapping: ImportMapping) -> LineReader:
             if kind not in kinds:
                 refuse(f"the kind “{kind[:40]}” is none of {', '.join(sorted(kinds))}")
         except Malformed as cause:
-            return ReadLine(document_ref, (), str(cause))
+            return ReadLine(document_ref, "", str(cause))
         if not document_ref:
-            return ReadLine("", (), "the reference is missing")
+            return ReadLine("", "", "the reference is missing")
         country = read_country(take_country(record), mapping.countries)
-        return ReadLine(document_ref, (name, kind, email, None, None, None, None, country), None)
+        return ReadLine(
+            document_ref, quoted(name, kind, email, None, None, None, None, country), None
+        )
 
     return read
 
@@ -255,13 +284,15 @@ def _mandate_reader(source: SourceFile, mapping: ImportMapping, currency: str) -
             if not payer or not token:
                 refuse("the payer or the token is missing")
         except Malformed as cause:
-            return ReadLine(document_ref, (), str(cause))
+            return ReadLine(document_ref, "", str(cause))
         except Invalid as cause:
-            return ReadLine(document_ref, (), cause.message.split(". ")[0])
+            return ReadLine(document_ref, "", cause.message.split(". ")[0])
         if not document_ref:
-            return ReadLine("", (), "the reference is missing")
+            return ReadLine("", "", "the reference is missing")
         return ReadLine(
-            document_ref, (payer, token, money, None, None, None, None, signed, state), None
+            document_ref,
+            quoted(payer, token, money, None, None, None, None, signed, state),
+            None,
         )
 
     return read

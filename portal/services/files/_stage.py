@@ -18,12 +18,7 @@ BLOCK_LINES: Final = 500
 DOCUMENT_LINES_SHOWN_MAX: Final = 10_000
 
 _NULL: Final = "\\N"
-# COPY reads a backslash once, and the array inside it once more.
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_ESCAPED_IN_ARRAY = str.maketrans(
-    {"\\": "\\\\\\\\", '"': '\\\\"', "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-)
-_SIGNS_ESCAPED: Final = frozenset('\\"\t\n\r')
 
 
 class StagedDocument(NamedTuple):
@@ -91,7 +86,7 @@ def _blocks(
             # Lines without a document stay apart, so that each is refused by its own number.
             document_ref = f"(line {number})"
         rows.append(
-            f"{file_id}\t{number}\t{document_ref.translate(_ESCAPED)}\t{_array(fields)}\t"
+            f"{file_id}\t{number}\t{document_ref.translate(_ESCAPED)}\t{{{fields}}}\t"
             f"{error.translate(_ESCAPED) if error else _NULL}\n"
         )
         if len(rows) == BLOCK_LINES:
@@ -99,18 +94,6 @@ def _blocks(
             rows.clear()
     if rows:
         yield "".join(rows), len(rows)
-
-
-def _array(fields: Iterable[str | None]) -> str:
-    parts = []
-    for field in fields:
-        if field is None:
-            parts.append("NULL")
-        elif _SIGNS_ESCAPED.isdisjoint(field):
-            parts.append(f'"{field}"')
-        else:
-            parts.append(f'"{field.translate(_ESCAPED_IN_ARRAY)}"')
-    return "{" + ",".join(parts) + "}"
 
 
 def ensure_grouped(table: str, file_id: UUID) -> int:

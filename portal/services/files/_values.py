@@ -98,7 +98,7 @@ def read_reference(text: str, column: str) -> str:
     return reference
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=REMEMBERED_MAX)
 def read_text(text: str, column: str) -> str:
     """Read a text: blanks at the ends left out, no control characters but line ends and tabs."""
     plain = text.strip()

@@ -22,6 +22,7 @@ from portal.services.payments._writing import (
 from portal.services.payments._successes import book_successes
 from portal.services.rulesets import load_rule_set
 from portal.sql import fetch
+from rules.ruleset import CompiledRuleSet
 from rules.types import RetryDecision
 
 QUERIES_BEFORE_WORKLIST = 3  # Beyond the planned delays; a person looks while we go on asking.
@@ -157,6 +158,7 @@ def _apply(
     events: list[tuple[str, UUID]] = []
     succeeded: list[tuple[Any, AttemptResult]] = []
     returned: list[tuple[Any, AttemptResult]] = []
+    rule_sets: dict[date, CompiledRuleSet] = {}
     for row in rows:
         result = _checked(row, results[row.attempt_id])
         state = AttemptState(row.state)
@@ -183,7 +185,7 @@ def _apply(
             elif result.kind is ResultKind.RETURN:
                 returned.append((row, result))
             elif result.kind in (ResultKind.DECLINE, ResultKind.ERROR):
-                payments.append(_decline(row, result))
+                payments.append(_decline(row, result, rule_sets))
                 events.append((f"payment.{target.value}", row.payment_id))
     write_attempts(attempts)
     if succeeded:
@@ -254,16 +256,20 @@ def _delay(policy: QueryPolicy, asked: int) -> float:
     return delays[min(max(asked, 0), len(delays) - 1)]
 
 
-def _decline(row: Any, result: AttemptResult) -> PaymentChange:
+def _decline(
+    row: Any, result: AttemptResult, rule_sets: dict[date, CompiledRuleSet]
+) -> PaymentChange:
     """Ask the rules whether a payment that did not happen is tried again."""
     if result.kind is ResultKind.ERROR:
         decision = RetryDecision(
             "fail", None, "gateway_trouble", "The gateway could not be reached; nothing was sent."
         )
     else:
-        _, rule_set = load_rule_set(on=row.business_on)
+        on = row.business_on
+        if on not in rule_sets:
+            _, rule_sets[on] = load_rule_set(on=on)
         decision = decide_next(
-            rule_set, row, result.reason_code or "MS03", "decline", on=row.business_on
+            rule_sets[on], row, result.reason_code or "MS03", "decline", on=on
         )
     return PaymentChange.after_decision(
         row, PaymentState(row.payment_state), decision, result.reason_code

@@ -52,6 +52,8 @@ class AttemptChange(NamedTuple):
     def decided(cls, row: Any, state: AttemptState, result: Any, now: datetime) -> Self:
         """Take the outcome over; there is nothing left to ask."""
         is_return = state is AttemptState.RETURNED
+        # What was surely not sent waits for its next try.
+        is_open = state is AttemptState.CREATED
         return cls(
             row.attempt_id,
             state.value,
@@ -59,7 +61,7 @@ class AttemptChange(NamedTuple):
             result.reason_code,
             result.reason,
             result.fee_minor if is_return else 0,
-            now,
+            None if is_open else now,
             None,
             row.not_found_count,
             row.not_found_at,
