@@ -5,6 +5,8 @@ from typing import Any, cast
 import redis
 import structlog
 from flask import Flask, current_app
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
@@ -19,7 +21,11 @@ JOB_SECONDS_MAX = 300
 def bind_queue(app: Flask, *, url: str, name: str) -> None:
     """Give the application its connection to Redis and its queue."""
     app.extensions["portal_redis"] = redis.Redis.from_url(
-        url, socket_connect_timeout=RING_SECONDS_MAX * 5, socket_timeout=5
+        url,
+        socket_connect_timeout=RING_SECONDS_MAX * 5,
+        socket_timeout=5,
+        # The client's own default sleeps for seconds between its tries.
+        retry=Retry(NoBackoff(), 1),
     )
     app.extensions["portal_queue_name"] = name
 

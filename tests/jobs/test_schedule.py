@@ -12,7 +12,7 @@ from rq.serializers import JSONSerializer
 from jobs.schedule import TICK_ID, make_scheduler, register_tick, ring_due, tick
 from portal.config import Config
 from portal.db import transaction
-from portal.queue import open_queue, open_redis
+from portal.queue import bind_queue, open_queue, open_redis
 from portal.services.messages import request_events
 from portal.sql import execute
 from tests.factories import attempt_of, gateway_account_of, make_payment
@@ -185,14 +185,11 @@ def test_the_tick_is_due_again_after_its_interval(scheduler: Any, config: Config
 
 
 def test_ringing_without_redis_is_not_an_error(organisation: UUID, app: Flask) -> None:
-    import redis
-
-    app.extensions["portal_redis"] = redis.Redis(
-        host="127.0.0.1", port=1, socket_connect_timeout=0.2
-    )
+    kept = app.extensions["portal_redis"]
+    bind_queue(app, url="redis://127.0.0.1:1/0", name="nowhere")
     try:
         payment = make_payment()
         assert ring_due()
     finally:
-        app.extensions["portal_redis"] = redis.Redis.from_url(app.config["PORTAL"].redis_url)
+        app.extensions["portal_redis"] = kept
     assert attempt_of(payment).state == "created"

@@ -58,33 +58,38 @@ def test_the_retail_ledger_adds_up_to_the_published_totals(app: Flask, tmp_path:
     assert amounts["refused"] == 0
     assert amounts["imported_rounded"] - amounts["imported"] == amounts["rounding_difference"]
 
-    with acting_for(organisation_id):
-        signed = "CASE i.kind WHEN 'credit_note' THEN -1 ELSE 1 END"
-        booked = fetch_one(
-            "SELECT count(DISTINCT i.id) AS documents, count(*) AS lines,"
-            f" sum({signed} * l.net_minor) AS net,"
-            f" sum({signed} * l.quantity * l.unit_price) AS gross"
-            " FROM invoices i JOIN invoice_lines l ON l.invoice_id = i.id WHERE i.state = 'draft'"
-        )
-        assert booked is not None
-        assert booked.documents == 23_798
-        assert booked.lines == report.lines["imported"]
-        assert booked.gross == Decimal("9747747.934")
-        assert Decimal(booked.net).scaleb(-2) == amounts["imported_rounded"]
-        wrong = fetch(
-            "SELECT i.id FROM invoices i JOIN invoice_lines l ON l.invoice_id = i.id"
-            " GROUP BY i.organisation_id, i.id HAVING sum(l.net_minor) <> i.net_minor"
-        )
-        assert wrong == []
-        cancelled = fetch_one(
-            "SELECT count(*) AS documents FROM invoices"
-            " WHERE kind = 'credit_note' AND external_ref LIKE 'C%'"
-        )
-        assert cancelled is not None
-        assert cancelled.documents == 3_836
-        payers = fetch("SELECT external_ref FROM payers WHERE is_default")
-        assert [payer.external_ref for payer in payers] == ["no-customer"]
-        assert fetch("SELECT FROM payers WHERE external_ref LIKE '%.0'") == []
-        assert fetch("SELECT FROM staged_lines LIMIT 1") == []
     with (tmp_path / "refused.csv").open(encoding="utf-8-sig") as opened:
         assert sum(1 for _ in opened) == 2_102 + 1
+    with acting_for(organisation_id):
+        check_books(report.lines["imported"], amounts["imported_rounded"])
+
+
+def check_books(lines_count: int, rounded: Decimal) -> None:
+    """Compare what stands in the database with the ledger, not with the import's own report."""
+    signed = "CASE i.kind WHEN 'credit_note' THEN -1 ELSE 1 END"
+    booked = fetch_one(
+        "SELECT count(DISTINCT i.id) AS documents, count(*) AS lines,"
+        f" sum({signed} * l.net_minor) AS net,"
+        f" sum({signed} * l.quantity * l.unit_price) AS gross"
+        " FROM invoices i JOIN invoice_lines l ON l.invoice_id = i.id WHERE i.state = 'draft'"
+    )
+    assert booked is not None
+    assert booked.documents == 23_798
+    assert booked.lines == lines_count
+    assert booked.gross == Decimal("9747747.934")
+    assert Decimal(booked.net).scaleb(-2) == rounded
+    wrong = fetch(
+        "SELECT i.id FROM invoices i JOIN invoice_lines l ON l.invoice_id = i.id"
+        " GROUP BY i.organisation_id, i.id HAVING sum(l.net_minor) <> i.net_minor"
+    )
+    assert wrong == []
+    cancelled = fetch_one(
+        "SELECT count(*) AS documents FROM invoices"
+        " WHERE kind = 'credit_note' AND external_ref LIKE 'C%'"
+    )
+    assert cancelled is not None
+    assert cancelled.documents == 3_836
+    payers = fetch("SELECT external_ref FROM payers WHERE is_default")
+    assert [payer.external_ref for payer in payers] == ["no-customer"]
+    assert fetch("SELECT FROM payers WHERE external_ref LIKE '%.0'") == []
+    assert fetch("SELECT FROM staged_lines LIMIT 1") == []

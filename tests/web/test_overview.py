@@ -68,7 +68,7 @@ def test_the_parts_add_up_to_what_was_issued(signed_in: FlaskClient) -> None:
     }
     keys = [one.text for one in found.find("dl", class_="keys").find_all("div")]
     assert keys == [
-        "Issued 357,00\xa0€ 3 invoices, 1 draft beside".replace("\xa0", " "),
+        "Issued 357,00\xa0€ 3 invoices; 1 still draft".replace("\xa0", " "),
         "Collected 119,00 € 1 payment",
         "Open 238,00 € 2 invoices",
         "Overdue 119,00 € 1 invoice",

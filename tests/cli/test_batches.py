@@ -1,0 +1,114 @@
+"""`portal run` as people call it: what it prints and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+
+from jobs.engine import drain_chunks
+from portal.config import Config
+from portal.paths import ROOT
+from tests.services.books import rows
+from tests.services.running import begin, make_drafts, must_lease, run_of
+
+
+def command(config: Config, *arguments: str) -> subprocess.Popen[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-m", "portal", "run", *arguments, "--organisation", "harbour"],
+        env={**kept, **config.environment()},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_command(app: Flask, *arguments: str) -> tuple[int | None, str, str]:
+    started = command(app.config["PORTAL"], *arguments)
+    out, err = started.communicate(timeout=60)
+    return started.returncode, out, err
+
+
+def wait_while_working(app: Flask, *arguments: str) -> tuple[int | None, Any]:
+    """Run a command that waits, and be the worker that it waits for."""
+    started = command(app.config["PORTAL"], *arguments)
+    while started.poll() is None:
+        drain_chunks()
+    out, err = started.communicate(timeout=60)
+    assert err == ""
+    return started.returncode, json.loads(out)
+
+
+def test_a_run_is_started_listed_stopped_restarted_and_shown(
+    organisation: UUID, app: Flask
+) -> None:
+    make_drafts(3)
+
+    status, out, err = run_command(app, "start", "invoice_issuing", "--date", "2026-03-18")
+    assert (status, err) == (0, "")
+    assert "invoice_issuing" in out
+    assert "2026-03-18" in out
+    (run,) = rows("SELECT id, items_count, started_by FROM batch_runs")
+    assert (run.items_count, run.started_by) == (3, "command line")
+
+    status, out, err = run_command(app, "start", "invoice_issuing", "--date", "2026-03-18")
+    assert (status, out) != (0, "")
+    assert len(err.strip().splitlines()) == 1
+    assert "not finished yet" in err
+
+    must_lease()
+    assert run_command(app, "stop", "1")[:2] == (0, "Run 1 is stopping.\n")
+    status, out, _ = run_command(app, "list", "--json")
+    assert status == 0
+    (listed,) = json.loads(out)
+    assert (listed["number"], listed["state"], listed["items_count"]) == (1, "stopping", 3)
+    assert run_of(run.id).state == "stopping"
+
+
+def test_waiting_for_a_run_ends_with_its_figures(organisation: UUID, app: Flask) -> None:
+    make_drafts(2)
+    arguments = ("start", "invoice_issuing", "--date", "2026-03-18", "--wait", "--json")
+
+    status, (run,) = wait_while_working(app, *arguments)
+
+    assert status == 0
+    assert (run["state"], run["items_count"], run["done"]) == ("completed", 2, 2)
+    assert (run["filtered"], run["failed"], run["exit_message"]) == (0, 0, None)
+
+
+def test_a_run_that_does_not_complete_ends_with_one_and_is_explained(
+    organisation: UUID, app: Flask
+) -> None:
+    make_drafts(3)
+    app.config["PORTAL"] = app.config["PORTAL"].changed(skip_limit=0)
+    # No agreement is in force on that day, so that every document fails.
+    arguments = ("start", "invoice_issuing", "--date", "1990-01-01", "--wait", "--json")
+
+    status, (run,) = wait_while_working(app, *arguments)
+
+    assert status == 1
+    assert (run["state"], run["failed"]) == ("failed", 3)
+    assert "more than this run may skip" in run["exit_message"]
+    status, out, err = run_command(app, "show", "1")
+    assert (status, err) == (0, "")
+    assert "failed rule_set_not_found" in out
+
+
+def test_a_number_nobody_has_is_named_in_one_sentence(organisation: UUID, app: Flask) -> None:
+    begin()
+
+    for arguments in (("show", "7"), ("stop", "7"), ("restart", "7")):
+        status, out, err = run_command(app, *arguments)
+        assert (status, out) == (4, "")
+        assert "no run 7" in err
+        assert len(err.strip().splitlines()) == 1
+    status, _, err = run_command(app, "restart", "1")
+    assert status == 4 or status == 5, err
+    assert "Completed" in err
