@@ -89,10 +89,10 @@ def acting_for(organisation_id: UUID | None, user_id: UUID | None = None) -> Ite
     """
     if _depth.get() and organisation_id != _organisation.get():
         raise RuntimeError("a transaction cannot change its organisation")
-    if organisation_id != _organisation.get() or user_id != _user.get():
+    is_other = organisation_id != _organisation.get() or user_id != _user.get()
+    if is_other and not _depth.get():
         # A read may have begun a transaction under the former scope.
-        if not _depth.get():
-            db.session.rollback()
+        db.session.rollback()
     organisation = _organisation.set(organisation_id)
     user = _user.set(user_id if user_id is not None else _user.get())
     try:
@@ -181,12 +181,19 @@ def is_transient(error: BaseException) -> bool:
     """Say whether the same transaction may succeed when run again: deadlock, lost connection."""
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None)
-        return bool(error.connection_invalidated) or state in TRANSIENT_STATES or (
-            isinstance(error, OperationalError) and (state is None or state.startswith(("57P", "08")))
+        return (
+            bool(error.connection_invalidated)
+            or state in TRANSIENT_STATES
+            or (
+                isinstance(error, OperationalError)
+                and (state is None or state.startswith(("57P", "08")))
+            )
         )
     if isinstance(error, psycopg.OperationalError):
-        return error.sqlstate is None or error.sqlstate in TRANSIENT_STATES or (
-            error.sqlstate.startswith(("57P", "08"))
+        return (
+            error.sqlstate is None
+            or error.sqlstate in TRANSIENT_STATES
+            or (error.sqlstate.startswith(("57P", "08")))
         )
     return False
 

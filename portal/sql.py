@@ -31,9 +31,7 @@ def execute(statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None
         return opened.rowcount
 
 
-def fetch(
-    statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
-) -> list[Any]:
+def fetch(statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> list[Any]:
     """Run one statement and return its rows as named tuples."""
     with cursor() as opened:
         opened.execute(cast("Any", statement), parameters)

@@ -45,7 +45,7 @@ DAILY_JOBS = ("deposit_matching", "payment_retrying", "payment_collection", "set
 ASKING_JOBS = ("payment_collection", "settlement_closing")
 FINISHED = ("completed", "failed", "stopped", "abandoned")
 POLL_SECONDS = 0.05
-STUCK_SECONDS = 180.0
+STUCK_SECONDS = 90.0
 PAYOUTS_MAX = 50  # More than were recorded since the last morning.
 
 
@@ -92,12 +92,13 @@ def run_everywhere(scenario: Scenario, job: str, on: date) -> None:
             runs.append((organisation.id, start_run(order=order, actor=OPERATOR, now=now_utc())))
     for organisation_id, run_id in runs:
         with acting_for(organisation_id):
-            wait_for(f"the run of {job} on {on}", partial(is_finished, run_id))
+            wait_for(f"the run of {job} on {on}", partial(count_left, run_id))
 
 
-def is_finished(run_id: UUID) -> bool:
-    """Say whether a run of the organisation in scope has come to its end."""
-    return get_run(run_id).state in FINISHED
+def count_left(run_id: UUID) -> int:
+    """Count what a run of the organisation in scope still has to do; zero when it has ended."""
+    run = get_run(run_id)
+    return 0 if run.state in FINISHED else 1 + run.items_count - run.handled
 
 
 def wait_until_settled(scenario: Scenario) -> None:
@@ -110,20 +111,24 @@ def wait_until_settled(scenario: Scenario) -> None:
                     request_events(gateway_account_ids=accounts)
         for organisation in scenario.organisations:
             with acting_for(organisation.id):
-                wait_for("the gateway's answers", lambda: count_unsettled() == 0)
+                wait_for("the gateway's answers", count_unsettled)
 
 
-def wait_for(what: str, is_done: Callable[[], bool]) -> None:
-    """Wait for a condition in the database.
+def wait_for(what: str, count_left: Callable[[], int]) -> None:
+    """Wait until nothing is left, as long as what is left goes on changing.
 
     Raises: Stuck.
     """
+    left = count_left()
     until = time.monotonic() + STUCK_SECONDS
-    while not is_done():
+    while left:
         end_reading()
-        if time.monotonic() > until:
-            raise Stuck(what=what)
         time.sleep(POLL_SECONDS)
+        now_left = count_left()
+        if now_left != left:
+            left, until = now_left, time.monotonic() + STUCK_SECONDS
+        elif time.monotonic() > until:
+            raise Stuck(what=what)
     end_reading()
 
 

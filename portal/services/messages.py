@@ -58,7 +58,8 @@ def list_due_accounts() -> list[tuple[UUID, UUID, str, str]]:
     """
     with sweeping():
         rows = fetch(
-            "SELECT g.organisation_id, g.id, g.code, g.kind FROM gateway_accounts g WHERE g.is_active"
+            "SELECT g.organisation_id, g.id, g.code, g.kind FROM gateway_accounts g"
+            " WHERE g.is_active"
             " AND (g.open_until IS NULL OR g.open_until <= clock_timestamp())"
             " AND EXISTS (SELECT FROM messages m WHERE m.organisation_id = g.organisation_id"
             " AND m.gateway_account_id = g.id AND m.state = 'ready'"
@@ -90,9 +91,7 @@ def list_query_organisations() -> list[UUID]:
     return [row.organisation_id for row in rows]
 
 
-def claim_messages(
-    *, gateway_account_id: UUID, limit: int, lease_seconds: float
-) -> list[Claimed]:
+def claim_messages(*, gateway_account_id: UUID, limit: int, lease_seconds: float) -> list[Claimed]:
     """Lease due messages of an account; the lease is `next_at`, the tries count before the work.
 
     Shape: of one aggregate only the first waiting message; an open breaker lets one through each
@@ -111,7 +110,8 @@ def claim_messages(
         " AND NOT EXISTS (SELECT FROM messages p WHERE p.aggregate_id = m.aggregate_id"
         " AND p.sequence < m.sequence AND p.state = 'ready')"
         " ORDER BY m.next_at, m.id"
-        " LIMIT (SELECT CASE WHEN troubles_in_a_row >= %(troubles)s THEN %(probes)s ELSE %(limit)s END"
+        " LIMIT (SELECT CASE WHEN troubles_in_a_row >= %(troubles)s THEN %(probes)s"
+        " ELSE %(limit)s END"
         " FROM gateway_accounts WHERE id = %(account)s)"
         " FOR UPDATE OF m SKIP LOCKED)"
         " UPDATE messages m SET tries = m.tries + 1, lease_token = m.lease_token + 1,"
@@ -172,7 +172,8 @@ def finish_deliveries(outcomes: Sequence[DeliveryOutcome], *, now: datetime) -> 
         (current_organisation_id(),),
     )
     execute(
-        "INSERT INTO message_deliveries (organisation_id, message_id, try_number, tried_at, outcome,"
+        "INSERT INTO message_deliveries (organisation_id, message_id, try_number, tried_at,"
+        " outcome,"
         " http_status, error) SELECT %s, id, try_number, %s, outcome, http_status, error"
         " FROM pg_temp.staged_deliveries ON CONFLICT DO NOTHING",
         (current_organisation_id(), now),
@@ -191,7 +192,7 @@ def withdraw_messages(message_ids: Sequence[UUID]) -> None:
 
 
 def note_health(*, gateway_account_id: UUID, good: int, bad: int) -> None:
-    """Count troubles in a row; enough of them open the breaker for a while, any success closes it."""
+    """Count troubles in a row; enough of them open the breaker, any success closes it."""
     execute(
         "UPDATE gateway_accounts SET troubles_in_a_row = t.troubles,"
         " open_until = CASE WHEN t.troubles >= %(limit)s"
@@ -247,7 +248,8 @@ def _write_messages(
         return
     execute(
         "INSERT INTO messages (organisation_id, id, aggregate_id, sequence, kind,"
-        " gateway_account_id, payload) SELECT %(o)s, w.id, w.id, 1, %(kind)s, w.account, %(payload)s"
+        " gateway_account_id, payload)"
+        " SELECT %(o)s, w.id, w.id, 1, %(kind)s, w.account, %(payload)s"
         " FROM unnest(%(ids)s::uuid[], %(accounts)s::uuid[]) AS w (id, account)"
         " WHERE NOT EXISTS (SELECT FROM messages m WHERE m.gateway_account_id = w.account"
         " AND m.kind = %(kind)s AND m.state = 'ready' AND m.payload = %(payload)s)",
@@ -311,19 +313,20 @@ def store_events(
         )
     if not events:
         return 0
-    stage_rows(
-        "staged_events",
-        {"event_ref": "text", "kind": "text", "content": "jsonb", "raw": "bytea"},
-        (
-            (event.event_id, event.kind.value, Jsonb(_content(event)), raw)
-            for event, raw in zip(events, raws, strict=True)
-        ),
-    )
     return execute(
         "INSERT INTO inbox_messages (organisation_id, gateway_account_id, event_ref, kind, content,"
-        " raw, received_at) SELECT %s, %s, event_ref, kind, content, raw, %s"
-        " FROM pg_temp.staged_events ON CONFLICT DO NOTHING",
-        (current_organisation_id(), gateway_account_id, now),
+        " raw, received_at) SELECT %s, %s, e.event_ref, e.kind, e.content, e.raw, %s"
+        " FROM unnest(%s::text[], %s::text[], %s::jsonb[], %s::bytea[])"
+        " AS e (event_ref, kind, content, raw) ON CONFLICT DO NOTHING",
+        (
+            current_organisation_id(),
+            gateway_account_id,
+            now,
+            [event.event_id for event in events],
+            [event.kind.value for event in events],
+            [Jsonb(_content(event)) for event in events],
+            list(raws),
+        ),
     )
 
 

@@ -122,9 +122,7 @@ def insert_rule_set(
     return rule_set_id
 
 
-def _add_accounts(
-    organisation_id: UUID, code: str, name: str, currency: str, iban: str
-) -> None:
+def _add_accounts(organisation_id: UUID, code: str, name: str, currency: str, iban: str) -> None:
     execute(
         "INSERT INTO gateway_accounts (organisation_id, id, code, kind, currency)"
         " VALUES (%s, %s, %s, 'sandbox', %s)",

@@ -1,4 +1,4 @@
-"""A believable small world, invented from a seed: two organisations, payers, mandates, documents."""
+"""A believable small world invented from a seed: organisations, payers, mandates, documents."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -21,13 +21,25 @@ DRAFTS_AT_ONCE = 1000
 MANDATE_SHARE = 0.85
 CREDIT_NOTE_SHARE = 0.06
 DEPOSIT_SHARE = 0.08
+SET_OFF_SHARE = 0.8
+FAULTY_SHARE = 1 / 60
 INVOICES_PER_PAYER = 4
 
-FIRST_NAMES = "Ada Bela Carys Dov Edda Femi Goran Hana Ivo Jun Kofi Lena Mira Nils Ona Pia Rasa Sol Tariq Uma Vito Wanda Yara Zeno"
-LAST_NAMES = "Abendroth Brisket Castellan Dunmore Ekwall Farrow Gantry Holloway Inwood Jarrow Kestrel Lindqvist Marlow Northam Ostrava Pemberton Quarles Rookwood Saltash Thornbury Underhill Vesterby Wexford Yarrow"
+FIRST_NAMES = (
+    "Ada Bela Carys Dov Edda Femi Goran Hana Ivo Jun Kofi Lena Mira Nils Ona Pia Rasa Sol Tariq"
+    " Uma Vito Wanda Yara Zeno"
+)
+LAST_NAMES = (
+    "Abendroth Brisket Castellan Dunmore Ekwall Farrow Gantry Holloway Inwood Jarrow Kestrel"
+    " Lindqvist Marlow Northam Ostrava Pemberton Quarles Rookwood Saltash Thornbury Underhill"
+    " Vesterby Wexford Yarrow"
+)
 COMPANY_WORDS = "Anchor Beacon Cobalt Drift Ember Fathom Granite Heron Ivory Juniper"
 COMPANY_ENDS = "Bakery Chandlers Foundry Freight Gardens Laundry Optics Printers Repairs Stores"
-PUBLIC_BODIES = "Fire Service,Harbour School,Library Trust,Museum,Parks Department,Port Authority,Swimming Baths,Theatre"
+PUBLIC_BODIES = (
+    "Fire Service,Harbour School,Library Trust,Museum,Parks Department,Port Authority,"
+    "Swimming Baths,Theatre"
+)
 
 
 class Service(NamedTuple):
@@ -107,7 +119,7 @@ def seed_world(
     """
     shares = (invoices_count - invoices_count // 2, invoices_count // 2)
     return [
-        _seed_organisation(sample, share, random.Random(f"{seed}/{sample.code}"), on, now)
+        _seed_organisation(sample, share, _chance(seed, sample), on, now)
         for sample, share in zip(SAMPLES, shares, strict=True)
     ]
 
@@ -145,6 +157,11 @@ def _seed_organisation(
             )
         drafted += count
     return SeededOrganisation(organisation_id, sample.code, sample.name, drafted)
+
+
+def _chance(seed: int, sample: Sample) -> random.Random:
+    """Draw the same world for the same seed; nothing in it is secret."""
+    return random.Random(f"{seed}/{sample.code}")  # noqa: S311
 
 
 def _rules_of(code: str) -> str:
@@ -202,7 +219,7 @@ def _record_deposits(
                 purpose="security",
                 received_on=on - timedelta(days=chance.randint(1, 15)),
                 bank_ref=f"DEP-{row.external_ref}",  # type: ignore[attr-defined]
-                may_set_off=chance.random() < 0.8,
+                may_set_off=chance.random() < SET_OFF_SHARE,
                 due_back_on=on + timedelta(days=365),
                 actor=PORTAL,
                 now=now,
@@ -221,9 +238,9 @@ def _invent_invoices(
         payer = chance.choice(payers)
         is_credit = chance.random() < CREDIT_NOTE_SHARE
         # One in sixty forgets its order number or comes to nothing: the rules shall refuse it.
-        is_faulty = chance.random() < 1 / 60
+        is_faulty = chance.random() < FAULTY_SHARE
         lines = [_invent_line(sample, chance) for _ in range(chance.randint(1, 5))]
-        if is_faulty and chance.random() < 0.5:
+        if is_faulty and chance.choice((True, False)):
             lines = [line._replace(unit_price=Decimal(0)) for line in lines]
         yield NewInvoice(
             payer_id=payer.id,  # type: ignore[attr-defined]

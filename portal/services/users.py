@@ -142,9 +142,7 @@ def change_activity(*, email: str, is_active: bool, actor: Actor, now: datetime)
     _record_everywhere(kind, user_id, actor=actor, now=now)
 
 
-def sign_in(
-    *, email: str, password: str, now: datetime, hours_max: int = SESSION_HOURS_MAX
-) -> str:
+def sign_in(*, email: str, password: str, now: datetime, hours_max: int = SESSION_HOURS_MAX) -> str:
     """Begin a session and return its token, which is nowhere stored in the clear.
 
     Shape: an unknown address, a wrong password and a locked person get the same answer after the

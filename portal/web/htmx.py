@@ -13,9 +13,7 @@ def is_part_wanted() -> bool:
     return bool(headers) and not headers.history_restore_request
 
 
-def render_part(
-    page: str, part: str, *, status: int = 200, **context: Any
-) -> Response:
+def render_part(page: str, part: str, *, status: int = 200, **context: Any) -> Response:
     """Render the page, or its part when HTMX asks for one; both know the same values."""
     template = part if is_part_wanted() else page
     return make_response(render_template(template, is_part=is_part_wanted(), **context), status)

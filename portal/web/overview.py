@@ -111,9 +111,7 @@ def _books(
             invoices=by_currency[currency],
             parts=lay_out(_parts(by_currency[currency])),
             payments=_in_order([one for one in payments if one.currency == currency]),
-            collected=_total(
-                [one for one in payments if one.state in COLLECTED_STATES], currency
-            ),
+            collected=_total([one for one in payments if one.state in COLLECTED_STATES], currency),
             returned=_total(
                 [one for one in attempts if one.state is AttemptState.RETURNED], currency
             ),

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 
 from jobs.message_delivery import drain_messages
 from portal.gateways.sandbox.keys import derive_key
-from portal.queue import open_queue
+from portal.queue import open_queue, open_redis
 from tests.factories import make_organisation
 from tests.services.books import rows
 from tests.services.collecting import Case, case_of, make_case, run_together
@@ -76,7 +76,7 @@ def stored() -> list[Any]:
 def test_a_signed_event_is_stored_as_it_came_and_then_acknowledged(
     configured: Flask, client: FlaskClient, case: Case
 ) -> None:
-    open_queue().empty()
+    open_redis().delete(open_queue().key)
     raw = json.dumps(body_of(case)).encode()
 
     answer = client.post(URL, data=raw, headers=sign(configured, raw))

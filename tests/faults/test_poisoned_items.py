@@ -42,6 +42,7 @@ def test_an_item_that_breaks_fails_alone(world: World) -> None:
 
 
 def test_a_chunk_that_kills_its_workers_is_given_up_and_can_be_restarted(world: World) -> None:
+    world.change(chunk_lease_seconds=2.0)
     ids = world.draft(30)
     run_id = world.run("invoice_issuing", DAY_OF_ISSUE)
     with connect(world.owner_url) as owner, owner.transaction():

@@ -8,13 +8,15 @@ import psycopg
 import pytest
 from flask import Flask
 
-from jobs import JOBS, Job, engine
+from jobs import JOBS, Job
 from jobs.engine import close_runs, drain_chunks, kept_alive, work_one_chunk
 from portal.db import acting_for, transaction
-from portal.queue import open_queue
-from portal.services.batches import Lease, RunOrder, start_run
+from portal.queries.populations import POPULATIONS
+from portal.queue import open_queue, open_redis
+from portal.services.batches import Lease, RunOrder, start_run, work_chunk
 from portal.services.outcomes import ItemResult
 from portal.sql import execute
+from tests import books, factories
 from tests.factories import BUSINESS_ON, CLERK, NOW, Line, make_draft_invoice, read_row
 from tests.services.books import rows
 from tests.services.running import (
@@ -38,8 +40,6 @@ def replace_work(monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
 
 
 def test_every_job_has_a_population_and_a_name() -> None:
-    from portal.queries.populations import POPULATIONS
-
     assert JOBS.keys() == POPULATIONS.keys()
     assert all(job.name == name and job.title for name, job in JOBS.items())
 
@@ -78,7 +78,7 @@ def test_the_run_is_the_actor_of_what_its_job_does(organisation: UUID) -> None:
 def test_a_drain_whose_time_is_up_rings_again(organisation: UUID, app: Flask) -> None:
     make_drafts(3)
     begin()
-    open_queue().empty()
+    open_redis().delete(open_queue().key)
     change_settings(app, drain_seconds=0.0)
 
     assert drain_chunks() == 0
@@ -107,7 +107,7 @@ def test_a_chunk_whose_database_fails_is_given_back(
 
 
 def test_a_worker_that_lost_its_lease_leaves_all_to_the_other(
-    organisation: UUID, monkeypatch: pytest.MonkeyPatch
+    organisation: UUID, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (item,) = make_drafts(1)
     run_id = begin()
@@ -123,9 +123,6 @@ def test_a_worker_that_lost_its_lease_leaves_all_to_the_other(
             thread.join()
         return done(ids)
 
-    from flask import current_app
-
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
     replace_work(monkeypatch, work)
 
     assert work_one_chunk(organisation)
@@ -137,8 +134,6 @@ def test_a_worker_that_lost_its_lease_leaves_all_to_the_other(
 
 
 def _take_over(app: Flask, organisation: UUID) -> None:
-    from tests import factories
-
     factories.home.set(organisation)
     with app.app_context():
         expire_leases()
@@ -181,7 +176,7 @@ def test_the_heart_of_a_lost_lease_stops_by_itself(organisation: UUID) -> None:
 def test_a_run_whose_last_worker_died_before_closing_it_is_closed(organisation: UUID) -> None:
     make_drafts(1)
     run_id = begin()
-    engine.work_chunk(lease=must_lease(), work=done)
+    work_chunk(lease=must_lease(), work=done)
     assert run_of(run_id).state == "started"
 
     close_runs()
@@ -206,8 +201,6 @@ def test_a_chunk_of_a_killed_worker_is_worked_by_the_next(organisation: UUID) ->
 
 @pytest.mark.parametrize("job", sorted(JOBS))
 def test_every_job_works_what_there_is_and_may_be_run_again(organisation: UUID, job: str) -> None:
-    from tests import books
-
     books.write_month(organisation)
     for on in (date(2026, 4, 20), date(2026, 4, 21)):
         run_id = begin(job=job, business_on=on, chunk_items_max=50)

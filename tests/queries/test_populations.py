@@ -9,7 +9,7 @@ from portal.db import transaction
 from portal.queries.populations import POPULATIONS
 from portal.services.payments import ResultKind
 from portal.sql import execute, fetch
-from tests import factories
+from tests import books, factories
 from tests.factories import (
     BUSINESS_ON,
     Line,
@@ -51,9 +51,7 @@ def change(statement: str, *parameters: Any) -> None:
         assert execute(statement, parameters)
 
 
-def test_drafts_are_issued_and_nothing_else(
-    organisation: UUID, other_organisation: UUID
-) -> None:
+def test_drafts_are_issued_and_nothing_else(organisation: UUID, other_organisation: UUID) -> None:
     draft = make_draft_invoice(lines=(Line(1_234),))
     note = make_draft_invoice(kind="credit_note")
     make_issued_invoice()
@@ -163,8 +161,6 @@ def test_money_that_is_used_up_or_may_not_be_set_off_matches_nobody(organisation
 
 
 def test_accounts_are_asked_and_open_settlements_closed(organisation: UUID) -> None:
-    from tests import books
-
     books.write_month(organisation)
     account = gateway_account_of()
 

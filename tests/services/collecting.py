@@ -91,9 +91,7 @@ def tell(*results: AttemptResult, now: datetime = NOW) -> dict[UUID, Verdict]:
         return apply_results(results=results, policy=QUERY_POLICY, actor=CLERK, now=now)
 
 
-def tell_one(
-    attempt: Any, kind: ResultKind, *, after_seconds: float = 0.0, **over: Any
-) -> Verdict:
+def tell_one(attempt: Any, kind: ResultKind, *, after_seconds: float = 0.0, **over: Any) -> Verdict:
     """Apply one result about an attempt and return the verdict."""
     result = AttemptResult(attempt.id, kind)._replace(**over)
     return tell(result, now=NOW + timedelta(seconds=after_seconds))[attempt.id]
@@ -151,9 +149,7 @@ def run_together(app: Flask, *works: Callable[[], Any]) -> list[Any]:
             except Exception as error:  # noqa: BLE001 – handed to the test
                 found[place] = error
 
-    threads = [
-        threading.Thread(target=run, args=(place, work)) for place, work in enumerate(works)
-    ]
+    threads = [threading.Thread(target=run, args=(place, work)) for place, work in enumerate(works)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -42,9 +42,7 @@ def begin(**over: Any) -> UUID:
 
 def lease(*, seconds: float = 30.0, worker: str = "worker") -> Lease | None:
     """Lease a chunk."""
-    return claim_chunk(
-        organisation_id=factories.home.get(), worker=worker, lease_seconds=seconds
-    )
+    return claim_chunk(organisation_id=factories.home.get(), worker=worker, lease_seconds=seconds)
 
 
 def must_lease(**over: Any) -> Lease:

@@ -19,6 +19,7 @@ from portal.services.batches import (
     LeaseLost,
     RunNotFound,
     RunUnfinished,
+    claim_chunk,
     extend_lease,
     find_run_id,
     list_runs_to_finish,
@@ -31,6 +32,7 @@ from portal.services.batches import (
 from portal.services.outcomes import ItemResult
 from portal.sql import execute, fetch
 from tests.factories import BUSINESS_ON, CLERK, NOW, make_draft_invoice
+from tests.servers import connect
 from tests.services.books import events_of, rows
 from tests.services.collecting import run_together
 from tests.services.running import (
@@ -167,8 +169,6 @@ def test_chunks_are_claimed_in_order_and_never_twice(organisation: UUID, app: Fl
 def test_another_organisation_has_nothing_to_claim(
     organisation: UUID, other_organisation: UUID
 ) -> None:
-    from portal.services.batches import claim_chunk
-
     make_drafts(2)
     begin()
 
@@ -280,8 +280,10 @@ def test_an_item_that_the_database_refuses_fails_alone(organisation: UUID) -> No
     run_id = begin(chunk_items_max=4)
 
     def work(items: Sequence[UUID]) -> list[ItemResult]:
-        execute("UPDATE invoices SET net_minor = -1 WHERE id = ANY(%s) AND id = %s",
-                (list(items), ids[2]))
+        execute(
+            "UPDATE invoices SET net_minor = -1 WHERE id = ANY(%s) AND id = %s",
+            (list(items), ids[2]),
+        )
         return done(items)
 
     work_chunk(lease=must_lease(), work=work)
@@ -309,8 +311,6 @@ def test_a_deadlock_is_nobodys_fault_and_worked_again(organisation: UUID) -> Non
 
 
 def test_a_connection_lost_in_mid_chunk_is_made_anew(organisation: UUID, owner_url: str) -> None:
-    from tests.servers import connect
-
     (item,) = make_drafts(1)
     begin()
     tries = []

@@ -130,7 +130,8 @@ def test_each_outcome_leaves_its_state(account: Any) -> None:
     assert [state_of(each).state for each in (done, again, parked)] == ["done", "ready", "parked"]
     assert state_of(again).last_error == "no connection"
     (row,) = rows(
-        "SELECT extract(epoch FROM next_at - clock_timestamp()) AS wait FROM messages WHERE id = %s",
+        "SELECT extract(epoch FROM next_at - clock_timestamp()) AS wait FROM messages"
+        " WHERE id = %s",
         again.id,
     )
     assert 0 < row.wait <= 30
@@ -264,9 +265,7 @@ def test_payouts_of_two_dates_are_two_errands(account: Any) -> None:
 def test_missed_events_are_asked_for_after_a_while_only(account: Any) -> None:
     def ask(now: Any) -> None:
         with transaction(account.organisation_id):
-            request_missing_events(
-                gateway_account_ids=[account.id], every_seconds=900.0, now=now
-            )
+            request_missing_events(gateway_account_ids=[account.id], every_seconds=900.0, now=now)
             execute("UPDATE messages SET state = 'done'")
 
     ask(NOW)

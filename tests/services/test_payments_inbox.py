@@ -214,9 +214,7 @@ def test_two_threads_handle_each_event_once(organisation: UUID, app: Flask) -> N
     assert_books_hold()
 
 
-def test_events_and_answers_about_the_same_attempts_at_once(
-    organisation: UUID, app: Flask
-) -> None:
+def test_events_and_answers_about_the_same_attempts_at_once(organisation: UUID, app: Flask) -> None:
     cases = [make_case("unknown") for _ in range(6)]
     arrive(*(event(case.attempt, EventKind.CHARGE_SUCCEEDED) for case in cases))
 

@@ -399,8 +399,10 @@ def test_a_return_before_its_success_books_both_in_order(organisation: UUID) -> 
 
     give_back(case.attempt)
 
-    found = rows("SELECT kind, effective_on FROM ledger_entries WHERE source_id = %s ORDER BY id",
-                 case.attempt.id)
+    found = rows(
+        "SELECT kind, effective_on FROM ledger_entries WHERE source_id = %s ORDER BY id",
+        case.attempt.id,
+    )
     assert [tuple(row) for row in found] == [
         ("payment_succeeded", BUSINESS_ON),
         ("payment_returned", RETURNED_ON),

@@ -303,18 +303,14 @@ class InvoiceImport:
         wanted = {each.payer_ref: each for each in reversed(taken)}
         known = list_payers_by_ref(wanted)
         added = []
-        for payer_ref, each in sorted(
-            wanted.items(), key=lambda item: item[1].document.first_line
-        ):
+        for payer_ref, each in sorted(wanted.items(), key=lambda item: item[1].document.first_line):
             if payer_ref in known:
                 continue
             is_default = payer_ref == self.default_ref and not each.document.fields[0]
             added.append(self._new_payer(payer_ref, each.document, is_default=is_default))
         return add_payers(added, actor=actor, now=now) if added else 0
 
-    def _new_payer(
-        self, payer_ref: str, document: StagedDocument, *, is_default: bool
-    ) -> NewPayer:
+    def _new_payer(self, payer_ref: str, document: StagedDocument, *, is_default: bool) -> NewPayer:
         mapping = self.mapping
         if is_default:
             return NewPayer(

@@ -74,9 +74,7 @@ def quoted(*fields: str | None) -> str:
     )  # fmt: skip
 
 
-def net_reader(
-    mapping: ImportMapping, rule_set: CompiledRuleSet
-) -> Callable[[str, str, str], str]:
+def net_reader(mapping: ImportMapping, rule_set: CompiledRuleSet) -> Callable[[str, str, str], str]:
     """Make the function that turns quantity, price and currency into numbers and a net amount.
 
     Shape: as fields: quantity and price in plain digits, the amount in whole minor units, rounded

@@ -78,9 +78,7 @@ def inspect_file(path: Path, mapping: ImportMapping) -> SourceFile:
         with path.open("rb") as opened:
             magic = opened.read(8)
         is_packed = magic.startswith(b"\x1f\x8b")
-        size_bytes, content_hash, encoding = _scan(
-            path, mapping.encoding, is_packed=is_packed
-        )
+        size_bytes, content_hash, encoding = _scan(path, mapping.encoding, is_packed=is_packed)
         with open_text(path, encoding, is_packed=is_packed) as text:
             sample = text.read(1 << 16)
         delimiter = mapping.delimiter or _guess_delimiter(sample, mapping)
@@ -116,9 +114,7 @@ def read_records(
     Raises: ValueError, with a reason for people, when the file is no proper CSV or has changed.
     """
     hashed = hashlib.sha256() if told else None
-    with open_text(
-        source.path, source.encoding, is_packed=source.is_packed, hashed=hashed
-    ) as text:
+    with open_text(source.path, source.encoding, is_packed=source.is_packed, hashed=hashed) as text:
         lines = _limited_lines(text)
         reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
         first_line = 1

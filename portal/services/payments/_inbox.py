@@ -30,17 +30,17 @@ RETRY_SECONDS = 2.0
 TRIES_MAX = 8
 
 
-def handle_inbox(
-    *, limit: int, policy: QueryPolicy, actor: Actor, now: datetime
-) -> int:
+def handle_inbox(*, limit: int, policy: QueryPolicy, actor: Actor, now: datetime) -> int:
     """Handle arrived messages of the organisation and return how many were settled.
 
-    Shape: the oldest of one attempt first, at most one per attempt in one transaction; a message that breaks waits
+    Shape: the oldest of one attempt first, at most one per attempt in one transaction; a message
+    that breaks waits
     and is parked after a few tries, without holding up the others.
     """
     with transaction():
         rows = fetch(
-            "SELECT m.gateway_account_id, m.event_ref, m.kind, m.content, m.tries, a.id AS attempt_id"
+            "SELECT m.gateway_account_id, m.event_ref, m.kind, m.content, m.tries,"
+            " a.id AS attempt_id"
             " FROM inbox_messages m LEFT JOIN payment_attempts a"
             " ON a.gateway_account_id = m.gateway_account_id"
             " AND a.merchant_ref = m.content->>'merchant_ref'"

@@ -11,6 +11,7 @@ from portal.domain.payments import ATTEMPT_MOVES, AttemptState, PaymentState
 from portal.domain.users import Actor
 from portal.services.events import record_events
 from portal.services.payments._returns import book_returns
+from portal.services.payments._successes import book_successes
 from portal.services.payments._writing import (
     AttemptChange,
     PaymentChange,
@@ -19,7 +20,6 @@ from portal.services.payments._writing import (
     write_payments,
     write_releases,
 )
-from portal.services.payments._successes import book_successes
 from portal.services.rulesets import load_rule_set
 from portal.sql import fetch
 from rules.ruleset import CompiledRuleSet
@@ -144,7 +144,7 @@ def _lock(attempt_ids: Iterable[UUID]) -> list[Any]:
     )
 
 
-def _apply(
+def _apply(  # noqa: PLR0912 - one branch per kind of result
     rows: Sequence[Any],
     results: Mapping[UUID, AttemptResult],
     *,
@@ -268,9 +268,7 @@ def _decline(
         on = row.business_on
         if on not in rule_sets:
             _, rule_sets[on] = load_rule_set(on=on)
-        decision = decide_next(
-            rule_sets[on], row, result.reason_code or "MS03", "decline", on=on
-        )
+        decision = decide_next(rule_sets[on], row, result.reason_code or "MS03", "decline", on=on)
     return PaymentChange.after_decision(
         row, PaymentState(row.payment_state), decision, result.reason_code
     )

@@ -72,9 +72,7 @@ def _list_taken(payment_ids: Sequence[UUID]) -> set[UUID]:
     return {row.invoice_id for row in rows}
 
 
-def _post(
-    book: LedgerBook, row: Any, fee_minor: int, reversal: PaymentReversal, day: date
-) -> None:
+def _post(book: LedgerBook, row: Any, fee_minor: int, reversal: PaymentReversal, day: date) -> None:
     clearing = Account(AccountKind.GATEWAY_CLEARING, row.currency, row.account_code)
     entry_id = book.add_entry(
         EntryKind.PAYMENT_RETURNED,
@@ -98,6 +96,4 @@ def _post(
         reversal.credit_withdrawn_minor,
         payer_id=row.payer_id,
     )
-    book.post(
-        entry_id, Account(AccountKind.RETURN_FEES, row.currency), clearing, fee_minor
-    )
+    book.post(entry_id, Account(AccountKind.RETURN_FEES, row.currency), clearing, fee_minor)

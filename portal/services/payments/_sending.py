@@ -10,8 +10,8 @@ from portal.domain.messages import MessageKind
 from portal.domain.payments import ASKABLE_ATTEMPT_STATES, AttemptState
 from portal.gateways.base import ChargeOrder
 from portal.ids import new_id, public_id
-from portal.services.messages import DELIVERY_BELL, Claimed
 from portal.queue import ring
+from portal.services.messages import DELIVERY_BELL, Claimed
 from portal.sql import execute, fetch
 
 
@@ -26,9 +26,7 @@ class Sending(NamedTuple):
     needless: list[UUID]
 
 
-def begin_sending(
-    *, messages: Sequence[Claimed], resend_seconds: float, now: datetime
-) -> Sending:
+def begin_sending(*, messages: Sequence[Claimed], resend_seconds: float, now: datetime) -> Sending:
     """Mark the attempts of charge messages as being sent, before any call is made.
 
     Shape: in the caller's transaction, which must be committed before the calls.
@@ -90,9 +88,7 @@ def list_askable(messages: Sequence[Claimed]) -> tuple[list[tuple[Claimed, str]]
         "SELECT id, state, merchant_ref FROM payment_attempts WHERE id = ANY(%s)",
         ([message.aggregate_id for message in messages],),
     )
-    askable = {
-        row.id: row.merchant_ref for row in rows if row.state in ASKABLE_ATTEMPT_STATES
-    }
+    askable = {row.id: row.merchant_ref for row in rows if row.state in ASKABLE_ATTEMPT_STATES}
     return (
         [
             (message, askable[message.aggregate_id])

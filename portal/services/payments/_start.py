@@ -100,9 +100,7 @@ def start_payments(
         for row in rows:
             reason = _reason_not_to_collect(row, rule_set, business_on)
             if reason:
-                results[row.invoice_id] = ItemResult(
-                    row.invoice_id, ItemOutcome.FILTERED, *reason
-                )
+                results[row.invoice_id] = ItemResult(row.invoice_id, ItemOutcome.FILTERED, *reason)
                 continue
             start = _plan(row, new_id(), row.open_minor - row.in_payment_minor, 1)
             starts.append(start)
@@ -176,7 +174,7 @@ def _plan_retry(
     return ItemResult(row.payment_id, ItemOutcome.DONE, amount_minor=amount_minor), start
 
 
-def _reason_not_to_collect(
+def _reason_not_to_collect(  # noqa: PLR0911 - the order of the checks is their precedence
     row: Any, rule_set: CompiledRuleSet, business_on: date
 ) -> tuple[str, str] | None:
     """Say why an invoice is not collected now, as a code and a sentence."""

@@ -28,12 +28,10 @@ SUCCESS_COLUMNS = {
 }
 
 
-def book_successes(
-    succeeded: Sequence[tuple[Any, Any]], *, actor: Actor, now: datetime
-) -> None:
+def book_successes(succeeded: Sequence[tuple[Any, Any]], *, actor: Actor, now: datetime) -> None:
     """Book each success once: what is open of the invoice first, the rest as payer credit.
 
-    Shape: (locked row, result) each; at most one per invoice, since an invoice has one open payment.
+    Shape: (locked row, result) each; at most one per invoice, which has one open payment.
     """
     book = LedgerBook()
     book.open_accounts(_accounts(succeeded))

@@ -197,9 +197,7 @@ def write_releases(changes: Sequence[PaymentChange]) -> None:
     amounts: dict[UUID, int] = {}
     for change in changes:
         if change.released_minor:
-            amounts[change.invoice_id] = (
-                amounts.get(change.invoice_id, 0) + change.released_minor
-            )
+            amounts[change.invoice_id] = amounts.get(change.invoice_id, 0) + change.released_minor
     if amounts:
         execute(
             "UPDATE invoices i SET in_payment_minor = i.in_payment_minor - s.amount,"

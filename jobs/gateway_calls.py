@@ -1,0 +1,88 @@
+"""The calls that a parcel of leased messages asks for, many in flight; no database in here."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+from uuid import UUID
+
+from portal.domain.errors import PortalError
+from portal.gateways.base import (
+    ChargeOrder,
+    Gateway,
+    GatewayAccess,
+    GatewayAnswer,
+    GatewayEvent,
+    PayoutReport,
+    call_all,
+    open_gateway,
+)
+from portal.services.messages import (
+    Claimed,
+)
+
+
+class Account(NamedTuple):
+    """The gateway account whose messages are delivered."""
+
+    organisation_id: UUID
+    id: UUID
+    code: str
+    kind: str
+
+
+class Parcel(NamedTuple):
+    """What one worker leased of one account, sorted by what is done with it."""
+
+    charges: list[tuple[Claimed, ChargeOrder]]
+    queries: list[tuple[Claimed, str]]
+    closings: list[Claimed]
+    listings: list[tuple[Claimed, str | None]]
+
+    def is_empty(self) -> bool:
+        """Say whether there is nothing to call for."""
+        return not (self.charges or self.queries or self.closings or self.listings)
+
+
+class Answers(NamedTuple):
+    """What the gateway answered to a parcel; an error text stands for a call that failed."""
+
+    charges: Sequence[GatewayAnswer]
+    queries: Sequence[GatewayAnswer]
+    closings: Sequence[tuple[PayoutReport, ...] | str]
+    listings: Sequence[tuple[tuple[GatewayEvent, ...], str | None] | str]
+
+
+async def call_gateway(access: GatewayAccess, parcel: Parcel) -> Answers:
+    """Make every call of a parcel at once; what fails is told by its answer."""
+    async with open_gateway(access) as gateway:
+        charges, queries, closings, listings = await asyncio.gather(
+            call_all(gateway.charge, [order for _, order in parcel.charges], access.in_flight_max),
+            call_all(gateway.query, [ref for _, ref in parcel.queries], access.in_flight_max),
+            asyncio.gather(*(_close_day(gateway, message) for message in parcel.closings)),
+            asyncio.gather(*(_list_events(gateway, after) for _, after in parcel.listings)),
+        )
+    return Answers(charges, queries, closings, listings)
+
+
+async def _close_day(gateway: Gateway, message: Claimed) -> tuple[PayoutReport, ...] | str:
+    try:
+        return await gateway.close_day(date.fromisoformat(message.payload["business_on"]))
+    except PortalError as error:
+        return error.message
+
+
+async def _list_events(
+    gateway: Gateway, after: str | None
+) -> tuple[tuple[GatewayEvent, ...], str | None] | str:
+    try:
+        found: list[GatewayEvent] = []
+        while True:
+            events, cursor = await gateway.list_events(after)
+            found += events
+            is_last = not events or cursor in (None, after)
+            after = cursor or after
+            if is_last:
+                return tuple(found), after
+    except PortalError as error:
+        return error.message
