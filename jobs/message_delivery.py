@@ -246,7 +246,8 @@ def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -
             now=now,
         )
         bad = sum(answer.kind in TROUBLES for _, answer in asked)
-        note_health(gateway_account_id=account.id, good=len(asked) - bad, bad=bad)
+        told = sum(not isinstance(each, str) for each in (*answers.closings, *answers.listings))
+        note_health(gateway_account_id=account.id, good=len(asked) - bad + told, bad=bad)
 
 
 def _apply(results: Sequence[AttemptResult], policy: QueryPolicy, now: datetime) -> None:

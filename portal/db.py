@@ -51,7 +51,7 @@ def bind_database(app: Flask, *, url: str, pool_size: int = 10) -> None:
             # in searches. (plan_cache_mode=force_custom_plan would cure that as well, but it plans
             # every foreign-key check anew: measured, eight times slower inserts.)
             "prepare_threshold": None,
-            "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=60000"
+            "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=30000"
             " -c lock_timeout=10000",
         },
     }

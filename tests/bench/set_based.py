@@ -34,7 +34,8 @@ ISSUE = (
     " SELECT l.invoice_id, 'revenue' AS kind, l.revenue_code AS code, sum(l.net_minor) AS amount"
     " FROM unnest(%(ids)s::uuid[]) w (id) JOIN invoice_lines l ON l.invoice_id = w.id"
     " GROUP BY l.invoice_id, l.revenue_code UNION ALL"
-    " SELECT t.invoice_id, 'tax_payable', t.tax_code, t.tax_minor FROM unnest(%(ids)s::uuid[]) w (id)"
+    " SELECT t.invoice_id, 'tax_payable', t.tax_code, t.tax_minor"
+    " FROM unnest(%(ids)s::uuid[]) w (id)"
     " JOIN invoice_taxes t ON t.invoice_id = w.id) x ON x.invoice_id = p.invoice_id"
     " JOIN ledger_accounts a ON a.kind = x.kind AND a.code = x.code WHERE x.amount > 0",
     "INSERT INTO events (organisation_id, kind, subject_type, subject_id, actor_kind, actor_name,"

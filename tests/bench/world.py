@@ -86,7 +86,8 @@ def _make_drafts(organisation_id: UUID, first: int, count: int) -> None:
             "INSERT INTO invoices (organisation_id, id, currency, kind, state, payer_id,"
             " external_ref, document_on, net_minor, total_minor)"
             " SELECT %(o)s, uuidv7(), 'EUR', 'invoice', 'draft', p.id, 'X' || n, %(on)s,"
-            " 6000 + n %% 977, 6000 + n %% 977 FROM generate_series(%(first)s::int, %(last)s::int) n"
+            " 6000 + n %% 977, 6000 + n %% 977"
+            " FROM generate_series(%(first)s::int, %(last)s::int) n"
             " JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place FROM payers) p"
             " ON p.place = 1 + n %% (SELECT count(*) FROM payers)",
             {

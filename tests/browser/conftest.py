@@ -117,15 +117,19 @@ def visit(browser: Browser, address: str, person: UUID) -> Iterator[Callable[...
         one.page.on("pageerror", lambda error: one.troubles.append(str(error)))
         one.page.on(
             "console",
-            lambda message: one.troubles.append(message.text)
-            if message.type in {"error", "warning"} and EXPECTED_NOISE not in message.text
-            else None,
+            lambda message: (
+                one.troubles.append(message.text)
+                if message.type in {"error", "warning"} and EXPECTED_NOISE not in message.text
+                else None
+            ),
         )
         one.page.on(
             "request",
-            lambda request: None
-            if urlsplit(request.url).netloc == urlsplit(address).netloc
-            else one.troubles.append(f"asked {request.url}"),
+            lambda request: (
+                None
+                if urlsplit(request.url).netloc == urlsplit(address).netloc
+                else one.troubles.append(f"asked {request.url}")
+            ),
         )
         visits.append(one)
         return one

@@ -113,5 +113,5 @@ def test_a_number_nobody_has_is_named_in_one_sentence(organisation: UUID, app: F
         assert "no run 7" in err
         assert len(err.strip().splitlines()) == 1
     status, _, err = run_command(app, "restart", "1")
-    assert status == 4
+    assert status == 5
     assert "Completed" in err

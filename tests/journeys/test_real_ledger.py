@@ -147,7 +147,8 @@ def test_a_real_ledger_is_billed_collected_and_proven(
     figures = _figures(retail)
     assert figures["issued"] + figures["drafts"] == sum(report.imported.values())
     assert figures["unsettled_payments"] == 0
-    print(
+    # The figures of the run, for whoever asked to see them with -s.
+    print(  # noqa: T201
         json.dumps(
             {
                 "lines": ledger.lines,

@@ -73,6 +73,7 @@ LAW: dict[str, tuple[str, ...]] = {
     "jobs": JOBS,
     # The machinery of the jobs: it opens transactions, rings, calls gateways, starts processes.
     "jobs.engine": (*JOBS, "jobs", "portal.db", "portal.queue"),
+    "jobs.gateway_calls": (*JOBS, "portal.gateways"),
     "jobs.message_delivery": (
         *JOBS,
         "jobs",

@@ -13,6 +13,7 @@ import pytest
 from tests.lint.sources import PRODUCT, ROOT, list_sources, module_name, parse, shown
 
 FILE_LINES_MAX = 400
+TEST_LINES_MAX = 700  # Cases stand side by side; a reader looks one up and leaves.
 FUNCTION_LINES_MAX = 60
 LINE_CHARACTERS_MAX = 100
 CONFTEST_LINES_MAX = 250
@@ -65,13 +66,18 @@ def list_texts() -> list[Path]:
     return [path for path in paths if path.suffix in TEXT_SUFFIXES and path.is_file()]
 
 
+def _lines_max(path: Path) -> int:
+    if path.name == "conftest.py":
+        return CONFTEST_LINES_MAX
+    return TEST_LINES_MAX if path.name.startswith("test_") else FILE_LINES_MAX
+
+
 def test_files_are_short() -> None:
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in PYTHON}
     wrong = [
         f"{shown(path)} has {length} lines"
         for path, length in lengths.items()
-        if length > (CONFTEST_LINES_MAX if path.name == "conftest.py" else FILE_LINES_MAX)
-        and str(path.relative_to(ROOT)) not in LONG_FILES
+        if length > _lines_max(path) and str(path.relative_to(ROOT)) not in LONG_FILES
     ]
 
     assert wrong == []
@@ -97,7 +103,8 @@ def test_lines_are_short() -> None:
         for path in PYTHON
         if str(path.relative_to(ROOT)) not in LONG_FILES
         for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
-        if len(line) > LINE_CHARACTERS_MAX
+        # What a tool is told behind a line does not count.
+        if len(line.partition("  # type:")[0].partition("  # noqa")[0]) > LINE_CHARACTERS_MAX
     ]
 
     assert wrong == []

@@ -22,9 +22,7 @@ def make_key(organisation_id: UUID, now: datetime, **over: object) -> str:
     return add_key(**{**wanted, **over})[1]  # type: ignore[arg-type]
 
 
-def test_a_key_is_found_without_knowing_its_organisation(
-    organisation: UUID, now: datetime
-) -> None:
+def test_a_key_is_found_without_knowing_its_organisation(organisation: UUID, now: datetime) -> None:
     key = make_key(organisation, now)
     holder = use_key(key=key, now=now)
     assert holder is not None

@@ -205,9 +205,7 @@ def test_a_number_is_read_strictly(
         (f"{'9' * 101},2026-03-01,p1,a,Thing,1,1", "more than 100 characters"),
     ],
 )
-def test_a_line_that_cannot_be_read_refuses_its_document(
-    run: Import, line: str, said: str
-) -> None:
+def test_a_line_that_cannot_be_read_refuses_its_document(run: Import, line: str, said: str) -> None:
     report = run(f"1,2026-03-01,p1,a,Thing,1,1\n{line}")
     assert report.refused_count == 1
     assert said in report.refusals[0]["message"]
@@ -279,9 +277,7 @@ def test_a_wrong_file_is_refused_in_one_sentence_and_nothing_changes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger.csv"]
 
 
-def test_a_long_line_is_refused_without_reading_it_into_memory(
-    run: Import, tmp_path: Path
-) -> None:
+def test_a_long_line_is_refused_without_reading_it_into_memory(run: Import, tmp_path: Path) -> None:
     path = tmp_path / "long.csv.gz"
     with gzip.open(path, "wb") as packed:
         packed.write(HEADER.encode())
@@ -311,9 +307,7 @@ def test_the_same_content_is_imported_once(run: Import, rows: Rows) -> None:
     assert len(rows("SELECT FROM invoices")) == 1
 
 
-def test_a_document_that_is_there_already_is_refused_by_its_number(
-    run: Import, rows: Rows
-) -> None:
+def test_a_document_that_is_there_already_is_refused_by_its_number(run: Import, rows: Rows) -> None:
     run("1,2026-03-01,p1,a,Thing,1,1")
     report = run("1,2026-03-01,p1,a,Thing,1,5\n2,2026-03-01,p1,a,Thing,1,1", name="more.csv")
     assert report.reasons == {"already_here": 1}
@@ -323,9 +317,7 @@ def test_a_document_that_is_there_already_is_refused_by_its_number(
 
 def test_two_documents_of_a_file_cannot_share_a_reference(run: Import, rows: Rows) -> None:
     mapping = {**changed(), "columns": {**MAPPING["columns"], "reference": "item"}}
-    report = run(
-        "1,2026-03-01,p1,R1,Thing,1,1\n2,2026-03-01,p1,R1,Thing,1,1", mapping=mapping
-    )
+    report = run("1,2026-03-01,p1,R1,Thing,1,1\n2,2026-03-01,p1,R1,Thing,1,1", mapping=mapping)
     assert report.reasons == {"twice_in_file": 1}
     assert [x.external_ref for x in rows("SELECT external_ref FROM invoices")] == ["R1"]
 
@@ -339,9 +331,7 @@ def test_a_file_of_which_nothing_was_taken_may_come_again(run: Import, rows: Row
     assert [x.state for x in states] == ["failed", "completed"]
 
 
-def test_documents_without_a_payer_go_to_the_default_payer(
-    run: Import, organisation: UUID
-) -> None:
+def test_documents_without_a_payer_go_to_the_default_payer(run: Import, organisation: UUID) -> None:
     report = run("1,2026-03-01,,a,Thing,1,1")
     assert report.payers_added == 1
     with acting_for(organisation):
@@ -350,9 +340,7 @@ def test_documents_without_a_payer_go_to_the_default_payer(
         assert default.external_ref == "nobody"
 
 
-def test_an_unknown_payer_is_refused_where_payers_are_not_created(
-    run: Import, rows: Rows
-) -> None:
+def test_an_unknown_payer_is_refused_where_payers_are_not_created(run: Import, rows: Rows) -> None:
     mapping = changed(payers={"create": False})
     report = run("1,2026-03-01,p1,a,Thing,1,1\n2,2026-03-01,,a,Thing,1,1", mapping=mapping)
     assert report.reasons == {"payer_missing": 1, "payer_unknown": 1}
@@ -462,9 +450,7 @@ def test_payers_are_imported_with_a_key_to_sort_by(run: Import, organisation: UU
         ]
 
 
-def test_mandates_belong_to_known_payers_one_active_each(
-    run: Import, organisation: UUID
-) -> None:
+def test_mandates_belong_to_known_payers_one_active_each(run: Import, organisation: UUID) -> None:
     with acting_for(organisation):
         payer = make_payer(external_ref="p1")
         make_payer(external_ref="nobody", is_default=True)

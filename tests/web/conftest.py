@@ -62,9 +62,7 @@ def token_on(answer: TestResponse) -> str:
 def sign_in(client: FlaskClient, email: str, password: str = PASSWORD) -> TestResponse:
     """Send the sign-in form as a browser would."""
     token = token_on(client.get("/sign-in"))
-    return client.post(
-        "/sign-in", data={"email": email, "password": password, "csrf_token": token}
-    )
+    return client.post("/sign-in", data={"email": email, "password": password, "csrf_token": token})
 
 
 @pytest.fixture

@@ -75,9 +75,7 @@ def test_only_some_roles_stop_a_run(
     assert (read_row("batch_runs", run.id).state != RunState.STARTED) is may
 
 
-def test_an_endpoint_without_a_mark_is_refused(
-    app: Flask, add_person: Callable[..., str]
-) -> None:
+def test_an_endpoint_without_a_mark_is_refused(app: Flask, add_person: Callable[..., str]) -> None:
     app.add_url_rule("/forgotten", "forgotten", lambda: "open")
     client = app.test_client()
     assert client.get("/forgotten").status_code == 303

@@ -162,9 +162,7 @@ def test_a_page_that_refreshes_itself_does_not_keep_a_session_alive(
 
 
 def test_a_locked_person_is_out_with_the_next_click(signed_in: FlaskClient) -> None:
-    change_activity(
-        email="mara@harbour.example", is_active=False, actor=PORTAL, now=now_utc()
-    )
+    change_activity(email="mara@harbour.example", is_active=False, actor=PORTAL, now=now_utc())
     assert signed_in.get("/").location == "/sign-in"
 
 

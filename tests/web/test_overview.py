@@ -91,9 +91,7 @@ def test_what_waits_for_a_person_is_listed_with_its_amount(
 ) -> None:
     answer_attempt(attempt_of(make_payment()), ResultKind.LOSE)
     with transaction(organisation):
-        execute(
-            "UPDATE payments SET worklist = 'needs_payer' WHERE id = %s", (make_payment().id,)
-        )
+        execute("UPDATE payments SET worklist = 'needs_payer' WHERE id = %s", (make_payment().id,))
         execute(
             "UPDATE messages SET state = 'parked'"
             " WHERE id = (SELECT min(id::text)::uuid FROM messages)"

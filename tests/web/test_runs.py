@@ -76,9 +76,7 @@ def test_the_list_goes_on_page_by_page_without_losing_a_run(
 @pytest.mark.parametrize(
     "asked", ["/runs?before=x", "/runs?after=-1", "/runs?before=99999999999", "/runs?before=１"]
 )
-def test_an_address_that_was_tampered_with_is_explained(
-    signed_in: FlaskClient, asked: str
-) -> None:
+def test_an_address_that_was_tampered_with_is_explained(signed_in: FlaskClient, asked: str) -> None:
     assert "choose from the links" in read(signed_in, asked, status=422).text
 
 
