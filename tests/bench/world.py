@@ -83,26 +83,19 @@ def analyse(config: Config) -> None:
 def _make_drafts(organisation_id: UUID, first: int, count: int) -> None:
     with transaction(organisation_id):
         execute(
-            "INSERT INTO invoices (organisation_id, id, currency, kind, state, payer_id,"
-            " external_ref, document_on, net_minor, total_minor)"
+            "WITH drafted AS (INSERT INTO invoices (organisation_id, id, currency, kind, state,"
+            " payer_id, external_ref, document_on, net_minor, total_minor)"
             " SELECT %(o)s, uuidv7(), 'EUR', 'invoice', 'draft', p.id, 'X' || n, %(on)s,"
             " 6000 + n %% 977, 6000 + n %% 977"
             " FROM generate_series(%(first)s::int, %(last)s::int) n"
             " JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place FROM payers) p"
-            " ON p.place = 1 + n %% (SELECT count(*) FROM payers)",
-            {
-                "o": organisation_id,
-                "on": ON,
-                "first": first + 1,
-                "last": first + count,
-            },
-        )
-        execute(
-            "INSERT INTO invoice_lines (organisation_id, invoice_id, position, description,"
+            " ON p.place = 1 + n %% (SELECT count(*) FROM payers)"
+            " RETURNING organisation_id, id, net_minor)"
+            " INSERT INTO invoice_lines (organisation_id, invoice_id, position, description,"
             " quantity, unit_price, net_minor, revenue_code, tax_code)"
             " SELECT i.organisation_id, i.id, n, 'Line ' || n, 1, 20,"
             " CASE n WHEN 3 THEN i.net_minor - 4000 ELSE 2000 END,"
             " CASE n WHEN 1 THEN 'water' ELSE 'waste' END, CASE n WHEN 2 THEN 'R' ELSE 'S' END"
-            " FROM invoices i CROSS JOIN generate_series(1, 3) n WHERE i.state = 'draft'"
-            " AND NOT EXISTS (SELECT FROM invoice_lines l WHERE l.invoice_id = i.id)"
+            " FROM drafted i CROSS JOIN generate_series(1, 3) n",
+            {"o": organisation_id, "on": ON, "first": first + 1, "last": first + count},
         )

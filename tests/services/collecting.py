@@ -11,7 +11,9 @@ from uuid import UUID
 from flask import Flask
 
 from portal.db import transaction
+from portal.domain.ledger import AccountKind
 from portal.domain.messages import MessageKind
+from portal.services.allocations import apply_credits
 from portal.services.messages import Claimed, claim_messages
 from portal.services.outcomes import ItemResult
 from portal.services.payments import (
@@ -24,13 +26,16 @@ from portal.services.payments import (
     retry_payments,
     start_payments,
 )
+from portal.services.rulesets import load_rule_set
 from portal.sql import execute
 from tests import factories
 from tests.factories import BUSINESS_ON, CLERK, NOW, QUERY_POLICY
-from tests.services.books import rows
+from tests.services.books import balance, rows
 
 LEASE_SECONDS = 60.0
 RESEND_SECONDS = 3_600.0
+RETURNED_ON = date(2026, 3, 25)
+FEE_MINOR = 350
 
 
 class Case(NamedTuple):
@@ -95,6 +100,37 @@ def tell_one(attempt: Any, kind: ResultKind, *, after_seconds: float = 0.0, **ov
     """Apply one result about an attempt and return the verdict."""
     result = AttemptResult(attempt.id, kind)._replace(**over)
     return tell(result, now=NOW + timedelta(seconds=after_seconds))[attempt.id]
+
+
+def balances() -> tuple[int, ...]:
+    """Return what stands on gateway clearing, receivable and payer credits."""
+    kinds = (AccountKind.GATEWAY_CLEARING, AccountKind.RECEIVABLE, AccountKind.PAYER_CREDITS)
+    return tuple(
+        balance(kind, code="harbour" if kind is AccountKind.GATEWAY_CLEARING else "")
+        for kind in kinds
+    )
+
+
+def give_back(attempt: Any, **over: Any) -> Verdict:
+    """Tell that the bank took the money of an attempt back, for a fee."""
+    wanted = {"reason_code": "AM04", "fee_minor": FEE_MINOR, "effective_on": RETURNED_ON}
+    return tell_one(attempt, ResultKind.RETURN, **{**wanted, **over})
+
+
+def release_reservation(case: Case) -> None:
+    """Leave what a payment had reserved to others, as after a decision by a person."""
+    with transaction(factories.home.get()):
+        execute("UPDATE invoices SET in_payment_minor = 0 WHERE id = %s", (case.invoice.id,))
+        execute("UPDATE payments SET reserved_minor = 0 WHERE id = %s", (case.payment.id,))
+
+
+def apply_money(payer_id: UUID) -> None:
+    """Settle what a payer owes from what the payer has."""
+    with transaction(factories.home.get()):
+        _, rule_set = load_rule_set(on=BUSINESS_ON)
+        apply_credits(
+            payer_ids=[payer_id], business_on=BUSINESS_ON, rule_set=rule_set, actor=CLERK, now=NOW
+        )
 
 
 def claim(*, limit: int = 100, lease_seconds: float = LEASE_SECONDS) -> list[Claimed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,9 @@ from portal.services.batches import (
     RunOrder,
     claim_chunk,
     finish_run,
+    restart_run,
     start_run,
+    stop_run,
     work_chunk,
 )
 from portal.services.outcomes import ItemResult
@@ -93,3 +96,35 @@ def expire_leases() -> None:
             "UPDATE batch_chunks SET lease_until = clock_timestamp() - interval '1 second'"
             " WHERE state = 'leased'"
         )
+
+
+def stop(organisation: UUID, run_id: UUID) -> None:
+    """Ask a run to stop."""
+    with acting_for(organisation):
+        stop_run(run_id=run_id, actor=CLERK, now=NOW)
+
+
+def restart(organisation: UUID, run_id: UUID) -> None:
+    """Let a run go on."""
+    with acting_for(organisation):
+        restart_run(run_id=run_id, actor=CLERK, now=NOW)
+
+
+def refuse(bad: Sequence[UUID]) -> partial[list[ItemResult]]:
+    """Make work that counts up the versions of its items and breaks on the bad ones."""
+    return partial(_refuse, frozenset(bad))
+
+
+def _refuse(bad: frozenset[UUID], ids: Sequence[UUID]) -> list[ItemResult]:
+    with transaction():
+        # Something that must be undone with the chunk, and done once for the good ones.
+        execute("UPDATE invoices SET version = version + 1 WHERE id = ANY(%s)", (list(ids),))
+        for each in ids:
+            if each in bad:
+                raise ValueError(f"{each} is broken")
+        return done(ids)
+
+
+def versions() -> dict[UUID, int]:
+    """Return the version of each invoice."""
+    return {row.id: row.version for row in rows("SELECT id, version FROM invoices")}

@@ -91,19 +91,19 @@ def _lock_drafts(invoice_ids: Sequence[UUID]) -> list[Draft]:
     rows = fetch_plain(
         "SELECT i.id, i.kind, i.state, i.currency, i.payer_id, p.kind, p.external_ref,"
         " p.is_default, i.external_ref, i.purchase_order_ref, i.document_on"
-        " FROM unnest(%s::uuid[]) AS wanted (id) JOIN invoices i ON i.id = wanted.id"
-        " JOIN payers p ON p.id = i.payer_id ORDER BY i.id FOR UPDATE OF i",
-        (list(invoice_ids),),
+        " FROM invoices i JOIN payers p ON p.id = i.payer_id"
+        " WHERE i.organisation_id = %s AND i.id = ANY(%s) ORDER BY i.id FOR UPDATE OF i",
+        (current_organisation_id(), list(invoice_ids)),
     )
     return [Draft._make(row) for row in rows]
 
 
 def _list_lines(invoice_ids: Sequence[UUID]) -> dict[UUID, tuple[LineFacts, ...]]:
     rows = fetch_plain(
-        "SELECT l.invoice_id, l.position, l.net_minor, l.revenue_code, l.tax_code"
-        " FROM unnest(%s::uuid[]) AS wanted (id) JOIN invoice_lines l ON l.invoice_id = wanted.id"
-        " ORDER BY l.invoice_id, l.position",
-        (list(invoice_ids),),
+        # By key and not by a join, so that the plan stays an index scan whatever the table's size.
+        "SELECT invoice_id, position, net_minor, revenue_code, tax_code FROM invoice_lines"
+        " WHERE organisation_id = %s AND invoice_id = ANY(%s) ORDER BY invoice_id, position",
+        (current_organisation_id(), list(invoice_ids)),
     )
     return {
         invoice_id: tuple(LineFacts._make(row[1:]) for row in group)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from portal.db import transaction
+from portal.db import current_organisation_id, transaction
 from portal.domain.payments import ATTEMPT_MOVES, AttemptState, PaymentState
 from portal.domain.users import Actor
 from portal.services.events import record_events
@@ -136,11 +136,12 @@ def _lock(attempt_ids: Iterable[UUID]) -> list[Any]:
         " a.gateway_ref, a.queries_count, a.not_found_count, a.not_found_at, a.resend_until,"
         " g.code AS account_code, y.id AS payment_id, y.state AS payment_state, y.reserved_minor,"
         " y.started_on, y.payer_id, y.worklist, i.id AS invoice_id, i.open_minor"
-        " FROM unnest(%s::uuid[]) AS wanted (id) JOIN payment_attempts a ON a.id = wanted.id"
+        " FROM payment_attempts a"
         " JOIN payments y ON y.id = a.payment_id JOIN invoices i ON i.id = y.invoice_id"
         " JOIN gateway_accounts g ON g.id = a.gateway_account_id"
+        " WHERE a.organisation_id = %s AND a.id = ANY(%s)"
         " ORDER BY i.id, a.id FOR UPDATE OF i, y, a",
-        (list(attempt_ids),),
+        (current_organisation_id(), list(attempt_ids)),
     )
 
 

@@ -36,10 +36,11 @@ def begin_sending(*, messages: Sequence[Claimed], resend_seconds: float, now: da
     rows = fetch(
         "SELECT a.id, a.state, a.merchant_ref, a.idempotency_key, a.amount_minor, a.currency,"
         " a.business_on, a.payment_id, y.invoice_id, i.total_minor, m.token"
-        " FROM unnest(%s::uuid[]) AS wanted (id) JOIN payment_attempts a ON a.id = wanted.id"
+        " FROM payment_attempts a"
         " JOIN payments y ON y.id = a.payment_id JOIN invoices i ON i.id = y.invoice_id"
-        " JOIN mandates m ON m.id = y.mandate_id ORDER BY a.id FOR UPDATE OF a",
-        (list(by_attempt),),
+        " JOIN mandates m ON m.id = y.mandate_id"
+        " WHERE a.organisation_id = %s AND a.id = ANY(%s) ORDER BY a.id FOR UPDATE OF a",
+        (current_organisation_id(), list(by_attempt)),
     )
     sending = Sending([], [], [])
     for row in rows:

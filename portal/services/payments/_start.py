@@ -86,9 +86,9 @@ def start_payments(
             " AND y.state IN ('scheduled', 'processing', 'requires_action')) AS is_in_payment,"
             " EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id AND y.state = 'failed'"
             " AND y.worklist IS NOT NULL) AS is_on_worklist"
-            " FROM unnest(%s::uuid[]) AS wanted (id) JOIN invoices i ON i.id = wanted.id"
-            f"{_INVOICE_JOINS} ORDER BY i.id FOR UPDATE OF i",
-            (list(invoice_ids),),
+            f" FROM invoices i{_INVOICE_JOINS} WHERE i.organisation_id = %s AND i.id = ANY(%s)"
+            " ORDER BY i.id FOR UPDATE OF i",
+            (current_organisation_id(), list(invoice_ids)),
         )
         results = {
             invoice_id: ItemResult(
@@ -127,10 +127,10 @@ def retry_payments(
             f"SELECT y.id AS payment_id, y.state, y.amount_minor, y.attempts_count,"
             f" y.next_attempt_on, {_INVOICE_COLUMNS}, false AS is_in_payment,"
             " false AS is_on_worklist"
-            " FROM unnest(%s::uuid[]) AS wanted (id) JOIN payments y ON y.id = wanted.id"
-            f" JOIN invoices i ON i.id = y.invoice_id{_INVOICE_JOINS}"
+            f" FROM payments y JOIN invoices i ON i.id = y.invoice_id{_INVOICE_JOINS}"
+            " WHERE y.organisation_id = %s AND y.id = ANY(%s)"
             " ORDER BY i.id FOR UPDATE OF i, y",
-            (list(payment_ids),),
+            (current_organisation_id(), list(payment_ids)),
         )
         results = {
             payment_id: ItemResult(
