@@ -12,17 +12,17 @@ from portal.sql import execute
 from tests.bench.world import NOW, ON
 
 ISSUE = (
-    "CREATE TEMP TABLE IF NOT EXISTS ref_priced (invoice_id uuid, entry_id uuid, payer_id uuid,"
+    "CREATE TEMP TABLE IF NOT EXISTS ref_priced (invoice_id uuid PRIMARY KEY, entry_id uuid,"
+    " payer_id uuid,"
     " net bigint, tax bigint, place bigint) ON COMMIT DELETE ROWS",
     "INSERT INTO invoice_taxes (organisation_id, invoice_id, tax_code, rate_bps, net_minor,"
     " tax_minor) SELECT %(o)s, l.invoice_id, l.tax_code, r.bps, sum(l.net_minor),"
-    " sum(round(l.net_minor * r.bps / 10000.0)) FROM unnest(%(ids)s::uuid[]) w (id)"
-    " JOIN invoice_lines l ON l.invoice_id = w.id"
+    " sum(round(l.net_minor * r.bps / 10000.0)) FROM invoice_lines l"
     " JOIN (VALUES ('S', 1900), ('R', 700), ('E', 0)) r (code, bps) ON r.code = l.tax_code"
-    " GROUP BY l.invoice_id, l.tax_code, r.bps",
+    " WHERE l.organisation_id = %(o)s AND l.invoice_id = ANY(%(ids)s) GROUP BY l.invoice_id, l.tax_code, r.bps",
     "INSERT INTO ref_priced SELECT i.id, uuidv7(), i.payer_id, sum(t.net_minor), sum(t.tax_minor),"
-    " row_number() OVER (ORDER BY i.id) FROM (SELECT i.id, i.payer_id FROM"
-    " unnest(%(ids)s::uuid[]) w (id) JOIN invoices i ON i.id = w.id WHERE i.state = 'draft'"
+    " row_number() OVER (ORDER BY i.id) FROM (SELECT i.id, i.payer_id FROM invoices i"
+    " WHERE i.organisation_id = %(o)s AND i.id = ANY(%(ids)s) AND i.state = 'draft'"
     " FOR UPDATE OF i) i JOIN invoice_taxes t ON t.invoice_id = i.id GROUP BY i.id, i.payer_id",
     "ANALYZE ref_priced",
     "INSERT INTO ledger_entries (organisation_id, id, kind, source_type, source_id, effective_on)"
@@ -32,11 +32,11 @@ ISSUE = (
     " row_number() OVER (PARTITION BY p.entry_id), %(receivable)s, a.id, 'EUR', x.amount,"
     " p.payer_id, p.invoice_id FROM ref_priced p JOIN ("
     " SELECT l.invoice_id, 'revenue' AS kind, l.revenue_code AS code, sum(l.net_minor) AS amount"
-    " FROM unnest(%(ids)s::uuid[]) w (id) JOIN invoice_lines l ON l.invoice_id = w.id"
+    " FROM invoice_lines l WHERE l.organisation_id = %(o)s AND l.invoice_id = ANY(%(ids)s)"
     " GROUP BY l.invoice_id, l.revenue_code UNION ALL"
     " SELECT t.invoice_id, 'tax_payable', t.tax_code, t.tax_minor"
-    " FROM unnest(%(ids)s::uuid[]) w (id)"
-    " JOIN invoice_taxes t ON t.invoice_id = w.id) x ON x.invoice_id = p.invoice_id"
+    " FROM invoice_taxes t WHERE t.organisation_id = %(o)s"
+    " AND t.invoice_id = ANY(%(ids)s)) x ON x.invoice_id = p.invoice_id"
     " JOIN ledger_accounts a ON a.kind = x.kind AND a.code = x.code WHERE x.amount > 0",
     "INSERT INTO events (organisation_id, kind, subject_type, subject_id, actor_kind, actor_name,"
     " happened_at) SELECT %(o)s, 'invoice.issued', 'invoice', invoice_id, 'run', 'run', %(now)s"
@@ -57,11 +57,13 @@ START = (
     "CREATE TEMP TABLE IF NOT EXISTS ref_starts (invoice_id uuid, payment_id uuid, attempt_id uuid,"
     " payer_id uuid, mandate_id uuid, account_id uuid, amount bigint) ON COMMIT DELETE ROWS",
     "INSERT INTO ref_starts SELECT i.id, uuidv7(), uuidv7(), i.payer_id, m.id,"
-    " m.gateway_account_id, i.open_minor FROM unnest(%(ids)s::uuid[]) w (id)"
-    " JOIN invoices i ON i.id = w.id JOIN mandates m ON m.payer_id = i.payer_id"
-    " AND m.currency = i.currency AND m.state = 'active' WHERE i.in_payment_minor = 0"
+    " m.gateway_account_id, i.open_minor FROM invoices i"
+    " JOIN mandates m ON m.payer_id = i.payer_id AND m.currency = i.currency"
+    " AND m.state = 'active' WHERE i.organisation_id = %(o)s AND i.id = ANY(%(ids)s)"
+    " AND i.in_payment_minor = 0"
     " AND NOT EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
     " AND y.state IN ('scheduled', 'processing', 'requires_action')) FOR UPDATE OF i",
+    "ANALYZE ref_starts",
     "INSERT INTO payments (organisation_id, id, payer_id, invoice_id, currency, amount_minor,"
     " reserved_minor, method, mandate_id, state, attempts_count, started_on) SELECT %(o)s,"
     " payment_id, payer_id, invoice_id, 'EUR', amount, amount, 'mandate', mandate_id,"
@@ -89,9 +91,10 @@ BOOK = (
     "CREATE TEMP TABLE IF NOT EXISTS ref_booked (attempt_id uuid, payment_id uuid,"
     " invoice_id uuid, payer_id uuid, amount bigint, entry_id uuid) ON COMMIT DELETE ROWS",
     "INSERT INTO ref_booked SELECT a.id, y.id, i.id, y.payer_id, a.amount_minor, uuidv7()"
-    " FROM unnest(%(ids)s::uuid[]) w (id) JOIN payment_attempts a ON a.id = w.id"
-    " JOIN payments y ON y.id = a.payment_id JOIN invoices i ON i.id = y.invoice_id"
-    " WHERE a.state IN ('sending', 'pending') FOR UPDATE OF i, y, a",
+    " FROM payment_attempts a JOIN payments y ON y.id = a.payment_id"
+    " JOIN invoices i ON i.id = y.invoice_id WHERE a.organisation_id = %(o)s"
+    " AND a.id = ANY(%(ids)s) AND a.state IN ('sending', 'pending') FOR UPDATE OF i, y, a",
+    "ANALYZE ref_booked",
     "UPDATE payment_attempts a SET state = 'succeeded', decided_at = %(now)s,"
     " gateway_ref = 'ch_' || a.id, version = a.version + 1 FROM ref_booked b"
     " WHERE a.organisation_id = %(o)s AND a.id = b.attempt_id",
