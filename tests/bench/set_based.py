@@ -19,7 +19,8 @@ ISSUE = (
     " tax_minor) SELECT %(o)s, l.invoice_id, l.tax_code, r.bps, sum(l.net_minor),"
     " sum(round(l.net_minor * r.bps / 10000.0)) FROM invoice_lines l"
     " JOIN (VALUES ('S', 1900), ('R', 700), ('E', 0)) r (code, bps) ON r.code = l.tax_code"
-    " WHERE l.organisation_id = %(o)s AND l.invoice_id = ANY(%(ids)s) GROUP BY l.invoice_id, l.tax_code, r.bps",
+    " WHERE l.organisation_id = %(o)s AND l.invoice_id = ANY(%(ids)s)"
+    " GROUP BY l.invoice_id, l.tax_code, r.bps",
     "INSERT INTO ref_priced SELECT i.id, uuidv7(), i.payer_id, sum(t.net_minor), sum(t.tax_minor),"
     " row_number() OVER (ORDER BY i.id) FROM (SELECT i.id, i.payer_id FROM invoices i"
     " WHERE i.organisation_id = %(o)s AND i.id = ANY(%(ids)s) AND i.state = 'draft'"

@@ -7,7 +7,8 @@ import pytest
 from flask import Flask
 
 from jobs import message_delivery
-from jobs.message_delivery import Account, Answers, drain_messages
+from jobs.gateway_calls import Account, Answers, Parcel
+from jobs.message_delivery import drain_messages
 from portal.config import Config
 from portal.db import acting_for, transaction
 from portal.gateways.base import AnswerKind, GatewayAnswer, PayoutReport
@@ -89,14 +90,12 @@ def effects_of(sandbox: Sandbox) -> int:
     return int(ask(sandbox, "/v1/report", secret=SECRET)["charged_twice"])
 
 
-def lease(account: Account, config: Config) -> message_delivery.Parcel:
+def lease(account: Account, config: Config) -> Parcel:
     with acting_for(account.organisation_id):
         return message_delivery._lease(account, config)[1]
 
 
-def write(
-    account: Account, parcel: message_delivery.Parcel, answers: Answers, config: Config
-) -> None:
+def write(account: Account, parcel: Parcel, answers: Answers, config: Config) -> None:
     with acting_for(account.organisation_id):
         message_delivery._write(account, parcel, answers, config)
 
