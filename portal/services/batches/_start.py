@@ -23,6 +23,9 @@ from portal.services.batches._guards import BELL, BELLS_MAX, RunUnfinished, viol
 from portal.services.events import record_event
 from portal.sql import execute, fetch_one
 
+# From this size on a plan made for an organisation the planner does not know yet costs minutes.
+STATISTICS_ITEMS_MIN = 2000
+
 
 class JobUnknown(Invalid):
     """There is no job {job}; choose one of {known}."""
@@ -132,7 +135,9 @@ def _freeze(run_id: UUID, order: RunOrder) -> int:
         " COALESCE(sum(sum_minor), 0) AS amount,"
         " sha256(COALESCE(string_agg(population_hash, '' ORDER BY number), '')) AS hash"
         " FROM batch_chunks WHERE run_id = %(run)s) c WHERE r.id = %(run)s"
-        " RETURNING r.chunks_count",
+        " RETURNING r.chunks_count, r.items_count",
         {"run": run_id},
     )
+    if row is not None and row.items_count >= STATISTICS_ITEMS_MIN:
+        execute("SELECT refresh_statistics()")
     return int(row.chunks_count) if row else 0
