@@ -69,7 +69,7 @@ def test_only_some_roles_stop_a_run(
     address = f"/runs/{public_id('run', run.id)}"
     shown = client.get(address).text
     assert ("Stop the run" in shown) is may
-    assert ("a manager or operator can stop" in shown) is not may
+    assert ("can stop or restart them" in shown) is not may
     answer = post(client, f"{address}/stop")
     assert answer.status_code == (303 if may else 403)
     assert (read_row("batch_runs", run.id).state != RunState.STARTED) is may
