@@ -43,6 +43,8 @@ class RunServers(LocalServers):
         with self._postgres._superuser(port) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("ALTER SYSTEM SET full_page_writes = off")
+            # A vacuum of the template would make every clone of it wait.
+            connection.execute("ALTER SYSTEM SET autovacuum = off")
             connection.execute("SELECT pg_reload_conf()")
 
 
