@@ -1,5 +1,7 @@
-"""Roles of people and the actor of a change."""
+"""Roles of people, what each role and each scope of a key permits, and the actor of a change."""
 
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,6 +15,73 @@ class Role(State):
     MANAGER = "manager", "Manager"
     OPERATOR = "operator", "Operator"
     AUDITOR = "auditor", "Auditor"
+
+
+class Permission(StrEnum):
+    """What a door asks for; the value completes "your role does not allow you to"."""
+
+    # Open to everyone: the way in, static files and the sign of life.
+    PUBLIC = "look at this page"
+    # Open to everyone who is signed in, whatever their role.
+    SIGNED_IN = "do this"
+    VIEW_OVERVIEW = "see the overview"
+    VIEW_INVOICES = "see the invoices"
+    EDIT_INVOICES = "write, change or discard drafts of invoices"
+    ISSUE_INVOICES = "issue an invoice"
+    VOID_INVOICES = "void an invoice"
+    VIEW_PAYMENTS = "see the payments and their attempts"
+    RECORD_PAYMENTS = "record a payment by hand"
+    CONTROL_PAYMENTS = "try a payment again or stop it"
+    VIEW_PAYERS = "see the payers"
+    VIEW_RUNS = "see the runs"
+    START_RUNS = "start a run"
+    CONTROL_RUNS = "stop or restart a run"
+
+
+_READING = frozenset(
+    {
+        Permission.SIGNED_IN,
+        Permission.VIEW_OVERVIEW,
+        Permission.VIEW_INVOICES,
+        Permission.VIEW_PAYMENTS,
+        Permission.VIEW_PAYERS,
+        Permission.VIEW_RUNS,
+    }
+)
+_CLERKING = _READING | {
+    Permission.EDIT_INVOICES,
+    Permission.ISSUE_INVOICES,
+    Permission.RECORD_PAYMENTS,
+    Permission.CONTROL_PAYMENTS,
+    Permission.START_RUNS,
+    Permission.CONTROL_RUNS,
+}
+
+ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
+    Role.AUDITOR: _READING,
+    Role.CLERK: _CLERKING,
+    Role.OPERATOR: _READING | {Permission.CONTROL_RUNS},
+    Role.MANAGER: _CLERKING | {Permission.VOID_INVOICES},
+}
+
+
+class Scope(State):
+    """What a key of an external system may do."""
+
+    READ = "read", "Read everything"
+    INVOICES_WRITE = "invoices:write", "Write, issue and void invoices"
+    PAYMENTS_WRITE = "payments:write", "Record payments, try them again, stop them"
+    RUNS_WRITE = "runs:write", "Start, stop and restart runs"
+
+
+SCOPE_PERMISSIONS: Mapping[Scope, frozenset[Permission]] = {
+    Scope.READ: _READING - {Permission.SIGNED_IN},
+    Scope.INVOICES_WRITE: frozenset(
+        {Permission.EDIT_INVOICES, Permission.ISSUE_INVOICES, Permission.VOID_INVOICES}
+    ),
+    Scope.PAYMENTS_WRITE: frozenset({Permission.RECORD_PAYMENTS, Permission.CONTROL_PAYMENTS}),
+    Scope.RUNS_WRITE: frozenset({Permission.START_RUNS, Permission.CONTROL_RUNS}),
+}
 
 
 class Actor(NamedTuple):

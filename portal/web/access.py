@@ -1,41 +1,19 @@
-"""Who may do what: permissions, the roles that hold them, and the one mark of every endpoint.
+"""The one mark of every endpoint: the permission it asks for.
 
-An endpoint without a mark is refused.
+An endpoint without a mark is refused. Which role holds which permission is in
+`portal.domain.users`.
 """
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Any, TypeVar
 
 from flask import Flask
 
-from portal.domain.users import Role
+from portal.domain.users import ROLE_PERMISSIONS, Permission, Role
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 _MARK = "portal_permission"
-
-
-class Permission(StrEnum):
-    """What an endpoint asks for; the value completes "your role does not allow you to"."""
-
-    # Open to everyone: the way in, static files and the sign of life.
-    PUBLIC = "look at this page"
-    # Open to everyone who is signed in, whatever their role.
-    SIGNED_IN = "do this"
-    VIEW_OVERVIEW = "see the overview"
-    VIEW_RUNS = "see the runs"
-    CONTROL_RUNS = "stop or restart a run"
-
-
-_READING = frozenset({Permission.SIGNED_IN, Permission.VIEW_OVERVIEW, Permission.VIEW_RUNS})
-
-ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.AUDITOR: _READING,
-    Role.CLERK: _READING | {Permission.CONTROL_RUNS},
-    Role.OPERATOR: _READING | {Permission.CONTROL_RUNS},
-    Role.MANAGER: _READING | {Permission.CONTROL_RUNS},
-}
 
 
 def require(permission: Permission) -> Callable[[View], View]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from flask import Blueprint, Flask, Response, current_app, request, url_for
 from flask.typing import ResponseReturnValue
 
-from portal.web.access import Permission, require
+from portal.domain.users import Permission
+from portal.web.access import require
 
 LAYERS = ("tokens", "base", "layout", "components", "tables", "pages", "print")
 KEPT_FOR_GOOD = "public, max-age=31536000, immutable"

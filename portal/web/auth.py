@@ -11,9 +11,10 @@ from wtforms.validators import InputRequired
 
 from portal.clock import now_utc
 from portal.domain.errors import Invalid
+from portal.domain.users import Permission
 from portal.services.passwords import TooManyTries
 from portal.services.users import SignInRefused, choose_organisation, end_session, sign_in
-from portal.web.access import Permission, require
+from portal.web.access import require
 from portal.web.htmx import redirect_part, render_part
 from portal.web.visitors import current_visitor, find_visitor
 

@@ -3,8 +3,9 @@
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
+from portal.domain.users import Permission
 from portal.services.health import check_health
-from portal.web.access import Permission, require
+from portal.web.access import require
 
 bp = Blueprint("health", __name__)
 

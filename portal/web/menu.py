@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 from flask import current_app, request, url_for
 from werkzeug.routing import BuildError
 
-from portal.web.access import Permission, permission_of
+from portal.domain.users import Permission
+from portal.web.access import permission_of
 from portal.web.visitors import known_visitor
 
 

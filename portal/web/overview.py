@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from portal.clock import now_utc, today
 from portal.domain.payments import AttemptState, PaymentState
+from portal.domain.users import Permission
 from portal.queries.batches import list_runs
 from portal.queries.dashboard import (
     AttemptFigures,
@@ -21,7 +22,7 @@ from portal.queries.dashboard import (
     sum_payments_by_state,
     sum_worklists,
 )
-from portal.web.access import Permission, require
+from portal.web.access import require
 from portal.web.formats import worklist_in_words
 from portal.web.htmx import render_part
 from portal.web.visitors import current_organisation

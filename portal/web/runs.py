@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from portal.clock import now_utc
 from portal.domain.batches import RUN_MOVES, ItemOutcome, RunState
 from portal.domain.errors import Invalid
+from portal.domain.users import Permission
 from portal.queries.batches import (
     CAUSES_MAX,
     RunRow,
@@ -19,7 +20,7 @@ from portal.queries.batches import (
     list_runs,
 )
 from portal.services.batches import restart_run, stop_run
-from portal.web.access import Permission, require, roles_with
+from portal.web.access import require, roles_with
 from portal.web.htmx import is_part_wanted, nothing_new, redirect_part, render_part
 from portal.web.visitors import POLL_ARGUMENT, current_actor, current_visitor
 

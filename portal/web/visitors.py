@@ -17,11 +17,11 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from portal.clock import now_utc
 from portal.domain.errors import Forbidden
-from portal.domain.users import Actor
+from portal.domain.users import ROLE_PERMISSIONS, Actor, Permission
 from portal.log import log_context
 from portal.queries.users import MembershipRow, SessionRow, find_session
 from portal.services.users import scope, token_hash, touch_session, user_of_token
-from portal.web.access import ROLE_PERMISSIONS, Permission, permission_of
+from portal.web.access import permission_of
 from portal.web.htmx import is_part_wanted
 
 # The doors for machines know keys, not sessions, and guard themselves.

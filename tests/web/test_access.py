@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
 from portal.domain.batches import ItemOutcome, RunState
-from portal.domain.users import Role
+from portal.domain.users import ROLE_PERMISSIONS, Permission, Role
 from portal.ids import public_id
-from portal.web.access import ROLE_PERMISSIONS, Permission, permission_of, require
+from portal.web.access import permission_of, require
 from portal.web.auth import _local
 from portal.web.errors import WORDS
 from tests.factories import read_row
