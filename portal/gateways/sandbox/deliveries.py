@@ -109,8 +109,11 @@ class Deliveries:
             pause = min(max(found.next_at - self._clock(), 0.0), pause)
         if len(self._in_flight) >= IN_FLIGHT_MAX:
             pause = ROUND_SECONDS_MAX  # nothing can start until one comes back and wakes us
+        # Not wait_for: when it is cancelled in the moment of the wake, Python 3.11 forgets the
+        # cancellation, and the sandbox never ends.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
 
     async def _push(self, session: aiohttp.ClientSession, row: sqlite3.Row) -> None:
         taken = False
