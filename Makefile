@@ -10,7 +10,9 @@ FETCHED := static/vendor/idiomorph-ext.min.js
 install: $(LINKED) $(FETCHED)
 
 demo: install ; $(BIN)/portal demo $(ARGS)
-test: install ; $(BIN)/pytest $(ARGS)
+# A file of tests stays with one process, which keeps its servers; WORKERS=0 runs all in one.
+WORKERS ?= 2
+test: install ; $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 check: install ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest tests/lint $(ARGS)
 bench: install ; $(BIN)/python -m tests.bench $(ARGS)
 clean: ; rm -rf .venv static/vendor static/node_modules dist
