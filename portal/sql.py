@@ -47,6 +47,16 @@ def fetch_plain(
         return opened.fetchall()
 
 
+def stream_plain(
+    statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None, *, rows_at_once: int
+) -> Iterator[tuple[Any, ...]]:
+    """Run one statement and hand out its rows while the database still has most of them."""
+    with _driver().cursor(name="stream") as opened:
+        opened.itersize = rows_at_once
+        opened.execute(cast("Any", statement), parameters)
+        yield from opened
+
+
 def fetch_one(
     statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
 ) -> Any | None:

@@ -3,7 +3,7 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Identity, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, Identity, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.domain.payers import MandateState, PayerKind
@@ -29,13 +29,15 @@ class Payer(OrganisationMixin, IdMixin, CreatedMixin, Base):
         organisation_key(),
         UniqueConstraint("organisation_id", "external_ref"),
         Index("ix_payers_name", "organisation_id", "name_sort", "id"),
+        Index("ix_payers_number", "organisation_id", "number", "id"),
         state_check("kind", PayerKind),
     )
 
     number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     external_ref: Mapped[str]
     name: Mapped[str]
-    name_sort: Mapped[str]
+    # Compared by code point, so that the names with a prefix stand together.
+    name_sort: Mapped[str] = mapped_column(Text(collation="C"))
     kind: Mapped[str]
     email: Mapped[str | None]
     country: Mapped[str | None]

@@ -66,6 +66,9 @@ class Payment(OrganisationMixin, IdMixin, CreatedMixin, Base):
         ),
         Index("ix_payments_invoice", "organisation_id", "invoice_id"),
         Index("ix_payments_payer", "organisation_id", "payer_id"),
+        # The orders of the lists, as portal/queries/tables/payments.py asks for them.
+        Index("ix_payments_by_start", "organisation_id", "state", "started_on", "id"),
+        Index("ix_payments_by_amount", "organisation_id", "state", "amount_minor", "id"),
         state_check("state", PaymentState),
         currency_check(),
         CheckConstraint("method IN ('mandate', 'transfer', 'by_hand')", name="method_known"),
@@ -133,6 +136,9 @@ class PaymentAttempt(OrganisationMixin, IdMixin, CreatedMixin, Base):
             where="gateway_ref IS NOT NULL",
             unique=True,
         ),
+        # The orders of the list, as portal/queries/tables/attempts.py asks for them.
+        Index("ix_payment_attempts_by_day", "organisation_id", "state", "business_on", "id"),
+        Index("ix_payment_attempts_by_amount", "organisation_id", "state", "amount_minor", "id"),
         state_check("state", AttemptState),
         currency_check(),
         CheckConstraint(

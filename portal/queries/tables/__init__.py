@@ -1,0 +1,87 @@
+"""Lists, each declared once: columns, filters, orders, words, permission.
+
+Its page, its part for HTMX, its JSON and its CSV are made from the declaration. A new list is a
+file here; a new filter is a line in one.
+"""
+
+from portal.queries.tables._read import (
+    COUNT_MAX,
+    Facet,
+    Page,
+    Sums,
+    Totals,
+    read_facet,
+    read_page,
+    read_totals,
+    stream_rows,
+)
+from portal.queries.tables._request import (
+    ROWS_DEFAULT,
+    ROWS_MAX,
+    ArgumentRefused,
+    Reading,
+    TableRequest,
+    Term,
+    ThingMissing,
+    parse_request,
+    read_request,
+)
+from portal.queries.tables._shape import (
+    Choice,
+    Column,
+    Filter,
+    Kind,
+    Option,
+    Range,
+    Reference,
+    Table,
+    Words,
+)
+from portal.queries.tables._text import read_text, write_text
+from portal.queries.tables._values import SPANS
+from portal.queries.tables.attempts import ATTEMPT_TABLE
+from portal.queries.tables.invoices import INVOICE_TABLE
+from portal.queries.tables.payers import PAYER_TABLE
+from portal.queries.tables.payments import PAYMENT_TABLE
+from portal.queries.tables.runs import RUN_TABLE
+
+TABLES = (INVOICE_TABLE, PAYMENT_TABLE, ATTEMPT_TABLE, PAYER_TABLE, RUN_TABLE)
+
+__all__ = [
+    "ATTEMPT_TABLE",
+    "COUNT_MAX",
+    "INVOICE_TABLE",
+    "PAYER_TABLE",
+    "PAYMENT_TABLE",
+    "ROWS_DEFAULT",
+    "ROWS_MAX",
+    "RUN_TABLE",
+    "SPANS",
+    "TABLES",
+    "ArgumentRefused",
+    "Choice",
+    "Column",
+    "Facet",
+    "Filter",
+    "Kind",
+    "Option",
+    "Page",
+    "Range",
+    "Reading",
+    "Reference",
+    "Sums",
+    "Table",
+    "TableRequest",
+    "Term",
+    "ThingMissing",
+    "Totals",
+    "Words",
+    "parse_request",
+    "read_facet",
+    "read_page",
+    "read_request",
+    "read_text",
+    "read_totals",
+    "stream_rows",
+    "write_text",
+]

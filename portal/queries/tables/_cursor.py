@@ -1,0 +1,81 @@
+"""A place in a list: the ordering values of a row and its id, opaque to whom it is handed."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from portal.queries.tables._shape import Key
+
+CHARACTERS_MAX = 1_000
+INTEGER_DIGITS_MAX = 18
+
+_BASE64 = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Cursor(NamedTuple):
+    """Rows after this place (or before it), in one order."""
+
+    sort: str
+    is_backward: bool
+    values: tuple[str, ...]
+    id: UUID
+
+
+def write_cursor(cursor: Cursor) -> str:
+    """Write a place for an address."""
+    parts = [cursor.sort, int(cursor.is_backward), *cursor.values, cursor.id.hex]
+    packed = json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def read_cursor(text: str, *, sort: str, keys: Sequence[Key]) -> Cursor | None:
+    """Read a place; None when it was not written by us for this order."""
+    if len(text) > CHARACTERS_MAX or not _BASE64.fullmatch(text):
+        return None
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if not isinstance(parts, list):
+            return None
+        given_sort, backward, *values, row_id = parts
+        is_ours = given_sort == sort and backward in {0, 1} and len(values) == len(keys)
+        if not is_ours or not all(isinstance(one, str) for one in [*values, row_id]):
+            return None
+        for key, value in zip(keys, values, strict=True):
+            _CHECKS[key.type](value)
+        return Cursor(sort, bool(backward), tuple(values), UUID(hex=row_id))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _check_integer(text: str) -> None:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= INTEGER_DIGITS_MAX):
+        raise ValueError(text)
+
+
+def _check_date(text: str) -> None:
+    if text not in {"infinity", "-infinity"}:
+        date.fromisoformat(text)
+
+
+def _check_instant(text: str) -> None:
+    if text not in {"infinity", "-infinity"}:
+        datetime.fromisoformat(text)
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text or not text.isprintable():
+        raise ValueError(text)
+
+
+_CHECKS: dict[str, Callable[[str], None]] = {
+    "bigint": _check_integer,
+    "integer": _check_integer,
+    "date": _check_date,
+    "timestamptz": _check_instant,
+    "text": _check_text,
+}

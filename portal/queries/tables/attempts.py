@@ -1,0 +1,90 @@
+"""The list of payment attempts: the table of the retry monitor."""
+
+from portal.domain.payments import AttemptState
+from portal.domain.users import Permission
+from portal.queries.tables._shape import (
+    Choice,
+    Column,
+    Key,
+    Kind,
+    Option,
+    Parts,
+    Range,
+    Reference,
+    Table,
+)
+
+ATTEMPT_TABLE = Table(
+    noun="attempt",
+    words="Attempts",
+    permission=Permission.VIEW_PAYMENTS,
+    source="payment_attempts",
+    alias="a",
+    joins=(
+        "JOIN payments y ON (y.organisation_id, y.id) = (a.organisation_id, a.payment_id)"
+        " JOIN payers p ON (p.organisation_id, p.id) = (y.organisation_id, y.payer_id)"
+        " LEFT JOIN invoices i ON (i.organisation_id, i.id) = (y.organisation_id, y.invoice_id)"
+    ),
+    columns=(
+        Column("id", "Id", Kind.ID, "a.id", noun="attempt", is_shown=False),
+        Column(
+            "day",
+            "Day",
+            Kind.DAY,
+            "a.business_on",
+            keys=(Key("a.business_on", "date"),),
+            noun="attempt",
+            is_descending_first=True,
+        ),
+        Column("payment_id", "Payment id", Kind.ID, "y.id", noun="payment", is_shown=False),
+        Column("payer_id", "Payer id", Kind.ID, "y.payer_id", noun="payer", is_shown=False),
+        Column("payer", "Payer", Kind.TEXT, "p.name", noun="payer"),
+        Column("invoice_id", "Invoice id", Kind.ID, "y.invoice_id", noun="invoice", is_shown=False),
+        Column(
+            "invoice",
+            "Invoice",
+            Kind.TEXT,
+            "i.series || '-' || i.year || '-'"
+            " || lpad(i.number::text, greatest(6, length(i.number::text)), '0')",
+            noun="invoice",
+        ),
+        Column("try", "Try", Kind.COUNT, "a.number", noun="payment"),
+        Column("state", "State", Kind.STATE, "a.state", states=AttemptState),
+        Column("reason", "Reason", Kind.TEXT, "COALESCE(a.reason, a.reason_code)"),
+        Column("next", "Next try", Kind.DAY, "y.next_attempt_on"),
+        Column(
+            "amount",
+            "Amount",
+            Kind.MONEY,
+            "a.amount_minor",
+            keys=(Key("a.amount_minor", "bigint"),),
+            is_descending_first=True,
+        ),
+        Column("currency", "Currency", Kind.TEXT, "a.currency", is_shown=False),
+        Column("reason_code", "Reason code", Kind.TEXT, "a.reason_code", is_shown=False),
+        Column("gateway_ref", "Gateway reference", Kind.TEXT, "a.gateway_ref", is_shown=False),
+        Column("decided", "Decided", Kind.INSTANT, "a.decided_at", is_shown=False),
+        Column("version", "Version", Kind.COUNT, "a.version", is_shown=False),
+    ),
+    filters=(
+        Choice(
+            "state",
+            "State",
+            tuple(Option(one.value, one.label, (one.value,)) for one in AttemptState),
+            is_facet=True,
+        ),
+        Range("day", "Day", Kind.DAY, "a.business_on"),
+        Range("amount", "Amount", Kind.MONEY, "a.amount_minor"),
+        Range("try", "Try", Kind.COUNT, "a.number"),
+        Reference(
+            "payment",
+            "Payment",
+            "payment",
+            "a.payment_id = %(value)s",
+            "SELECT 'of ' || started_on FROM payments WHERE id = %(value)s",
+        ),
+    ),
+    default_sort="-day",
+    sums=("amount",),
+    parts=Parts("state", "a.state", tuple(one.value for one in AttemptState)),
+)
