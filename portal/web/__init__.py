@@ -6,13 +6,36 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 from htmx_flask import Htmx
-from werkzeug.routing import BaseConverter, ValidationError
+from werkzeug.routing import BaseConverter, Map, ValidationError
 
 from portal.ids import parse_public_id, public_id
-from portal.web import assets, auth, errors, formats, health, overview, runs, visitors
+from portal.web import (
+    account,
+    assets,
+    attempts,
+    auth,
+    errors,
+    formats,
+    health,
+    invoices,
+    overview,
+    payers,
+    payments,
+    runs,
+    visitors,
+)
 from portal.web.menu import menu_lines, target
 
-BLUEPRINTS = (auth.bp, overview.bp, runs.bp, health.bp)
+BLUEPRINTS = (
+    auth.bp,
+    overview.bp,
+    invoices.bp,
+    payments.bp,
+    attempts.bp,
+    payers.bp,
+    runs.bp,
+    health.bp,
+)
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
@@ -46,10 +69,16 @@ HTMX = {
 }
 
 
-class PublicRunConverter(BaseConverter):
-    """An id in an address: `run_` and 26 letters and digits outside, a UUID inside."""
+class PublicIdConverter(BaseConverter):
+    """An id in an address: prefix, 26 letters and digits outside, a UUID inside.
 
-    noun = "run"
+    Shape: `<public("invoice"):invoice_id>`.
+    """
+
+    def __init__(self, url_map: Map, noun: str) -> None:
+        """Take the noun whose ids these are."""
+        super().__init__(url_map)
+        self.noun = noun
 
     def to_python(self, value: str) -> Any:
         """Read the id; an address with another form does not exist."""
@@ -78,7 +107,7 @@ def register(app: Flask) -> None:
         WTF_CSRF_CHECK_DEFAULT=False,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES_MAX,
     )
-    app.url_map.converters["public_run"] = PublicRunConverter
+    app.url_map.converters["public"] = PublicIdConverter
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
         htmx_config=json.dumps(HTMX), menu_lines=menu_lines, target=target,
@@ -89,6 +118,7 @@ def register(app: Flask) -> None:
     errors.register(app)
     formats.register(app)
     assets.register(app)
+    account.register(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.after_request(_with_headers(is_https=is_https))

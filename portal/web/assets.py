@@ -10,7 +10,10 @@ from flask.typing import ResponseReturnValue
 from portal.domain.users import Permission
 from portal.web.access import require
 
-LAYERS = ("tokens", "base", "layout", "components", "tables", "pages", "print")
+LAYERS = (
+    "tokens", "base", "layout", "components", "forms", "tables", "lists", "details", "charts",
+    "pages", "print",
+)  # fmt: skip
 KEPT_FOR_GOOD = "public, max-age=31536000, immutable"
 VERSION_ARGUMENT = "v"
 

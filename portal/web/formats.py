@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_compact_decimal, format_decimal, format_percent
 from flask import Flask
 from markupsafe import Markup
 
@@ -104,6 +104,12 @@ def amount(amount_minor: int, currency: str) -> str:
 def whole(number: int) -> str:
     """Write a count, `12,480`."""
     return format_decimal(number, locale=_locale())
+
+
+def short(amount_minor: int, currency: str) -> str:
+    """Write an amount in a few letters for the axis of a chart, `1.5M`."""
+    value = Decimal(amount_minor).scaleb(-currency_exponent(currency))
+    return format_compact_decimal(value, locale=_locale(), fraction_digits=1)
 
 
 def percent(part: int, total: int) -> str:

@@ -29,6 +29,10 @@ class MenuLine(NamedTuple):
 
 MENU = (
     MenuEntry("overview.show", "Overview", "overview"),
+    MenuEntry("invoices.index", "Invoices", "invoices"),
+    MenuEntry("payments.index", "Payments", "payments"),
+    MenuEntry("attempts.index", "Attempts", "attempts"),
+    MenuEntry("payers.index", "Payers", "payers"),
     MenuEntry("runs.index", "Runs", "runs"),
 )
 

@@ -84,7 +84,7 @@ def index() -> ResponseReturnValue:
     )  # fmt: skip
 
 
-@bp.get("/<public_run:run_id>")
+@bp.get('/<public("run"):run_id>')
 @require(Permission.VIEW_RUNS)
 def show(run_id: UUID) -> ResponseReturnValue:
     """Show a run; a poll gets only what has changed since."""
@@ -115,7 +115,7 @@ def show(run_id: UUID) -> ResponseReturnValue:
     return render_part("runs/show.html", "runs/_progress.html", **context)
 
 
-@bp.post("/<public_run:run_id>/stop")
+@bp.post('/<public("run"):run_id>/stop')
 @require(Permission.CONTROL_RUNS)
 def stop(run_id: UUID) -> ResponseReturnValue:
     """Let a run stop after the chunks that are being worked."""
@@ -123,7 +123,7 @@ def stop(run_id: UUID) -> ResponseReturnValue:
     return redirect_part(url_for(".show", run_id=run_id))
 
 
-@bp.post("/<public_run:run_id>/restart")
+@bp.post('/<public("run"):run_id>/restart')
 @require(Permission.CONTROL_RUNS)
 def restart(run_id: UUID) -> ResponseReturnValue:
     """Let a stopped or failed run go on where it stood."""

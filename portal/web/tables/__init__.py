@@ -1,0 +1,83 @@
+"""A list as its page, its part for HTMX and its CSV, from the one declaration of its table.
+
+The address is the whole state: each chip, facet, header and pager is a link to another address, and
+the form and the line of text only write addresses.
+"""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, make_response, redirect, render_template, request, stream_with_context
+from flask.typing import ResponseReturnValue
+
+from portal.clock import today
+from portal.queries.tables import Reading, Table, read_request, read_text
+from portal.web.htmx import is_part_wanted
+from portal.web.menu import target
+from portal.web.tables._csv import csv_lines
+from portal.web.tables._view import TOTALS_ARGUMENT, view_of, write_address
+from portal.web.visitors import current_organisation
+
+FIND_ARGUMENT = "find"
+
+
+def show_list(
+    table: Table,
+    *,
+    page: str,
+    **context: Any,
+) -> ResponseReturnValue:
+    """Answer with the page of a list, with its part, or with only what it comes to.
+
+    Shape: `page` is a template that includes `components/_list.html` where the list stands.
+    """
+    found = request.args.get(FIND_ARGUMENT)
+    if found is not None:
+        return redirect(write_address(read_text(found)), 303)
+    reading = _read(table)
+    view = view_of(table, reading)
+    part = "components/_list.html"
+    if request.headers.get("HX-Target") == "totals":
+        part = "components/_counted.html"
+    template = part if is_part_wanted() else page
+    answer = make_response(
+        render_template(template, view=view, is_part=is_part_wanted(), **context),
+        422 if reading.refused else 200,
+    )
+    if is_part_wanted() and request.args.get("cursor"):
+        answer.headers["HX-Trigger"] = '{"focus": "#list-caption"}'
+    return answer
+
+
+def send_csv(table: Table) -> ResponseReturnValue:
+    """Answer with all rows of a list as CSV, as they are read; refuses what is not understood."""
+    reading = _read(table)
+    if reading.refused:
+        raise reading.refused[0]
+    day_now = today(current_organisation().zone)
+    name = f"{table.words.lower()}-{day_now.isoformat()}.csv"
+    return Response(
+        stream_with_context(csv_lines(table, reading.request)),
+        mimetype="text/csv",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def list_address(endpoint: str, *arguments: tuple[str, str]) -> str | None:
+    """Return the address of a list under conditions, if the person may see it."""
+    address = target(endpoint)
+    return f"{address}?{urlencode(arguments)}" if address and arguments else address
+
+
+def _read(table: Table) -> Reading:
+    organisation = current_organisation()
+    arguments = [
+        pair for pair in request.args.items(multi=True) if pair[0] not in {TOTALS_ARGUMENT, "live"}
+    ]
+    return read_request(
+        table,
+        arguments,
+        today=today(organisation.zone),
+        currency=organisation.currency,
+        is_lenient=True,
+    )

@@ -1,0 +1,85 @@
+"""The values of a row as people read them, with the pages they lead to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from markupsafe import Markup
+
+from portal.ids import public_id
+from portal.queries.tables import Column, Kind, Table
+from portal.web.formats import day, instant, job_in_words, money, tone_of, whole
+from portal.web.menu import target
+
+NEVER = UUID(int=0)
+
+
+class Cell(NamedTuple):
+    """A value of a row as it is shown."""
+
+    label: str
+    text: str | Markup
+    address: str | None = None
+    css: str = ""
+    tone: tuple[str, str] | None = None
+    is_head: bool = False
+
+
+def cells_of(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[list[Cell]]:
+    places = table.places()
+    currency_at = places.get("currency")
+    shown = [(place, column) for place, column in enumerate(table.columns) if column.is_shown]
+    ways = {column.noun: _way(column.noun) for _, column in shown if column.noun}
+    id_places = {noun: 0 if noun == table.noun else places[f"{noun}_id"] for noun in ways}
+    head = next(column.name for _, column in shown if column.noun == table.noun)
+    cells = []
+    for row in rows:
+        currency = row[currency_at] if currency_at is not None else ""
+        line = []
+        for place, column in shown:
+            address = None
+            way = ways.get(column.noun)
+            if way is not None:
+                thing_id = row[id_places[column.noun]]
+                address = way.replace("0", public_id(column.noun, thing_id)) if thing_id else None
+            line.append(_cell(column, row[place], currency, address, is_head=column.name == head))
+        cells.append(line)
+    return cells
+
+
+def _way(noun: str) -> str | None:
+    """Return the address of a noun's page with 0 where its id stands.
+
+    Shape: building an address for each row would cost more than reading the rows.
+    """
+    address = target(f"{noun}s.show", **{f"{noun}_id": NEVER})
+    return address.replace(public_id(noun, NEVER), "0") if address else None
+
+
+def _cell(column: Column, value: Any, currency: str, address: str | None, *, is_head: bool) -> Cell:
+    css = "number" if column.kind in {Kind.MONEY, Kind.COUNT} else ""
+    if column.kind is Kind.STATE and value is not None:
+        assert column.states is not None
+        state = column.states(value)
+        return Cell(column.words, state.label, address, css, tone_of(state))
+    if value is None or value is False:
+        words = "Draft" if is_head else "–"
+        css = css if is_head else f"{css} is-blank".strip()
+        return Cell(column.words, words, address if is_head else None, css, is_head=is_head)
+    return Cell(column.words, _shown(column, value, currency), address, css, is_head=is_head)
+
+
+def _shown(column: Column, value: Any, currency: str) -> str | Markup:
+    if column.kind is Kind.MONEY:
+        return money(value, currency)
+    if column.kind is Kind.FLAG:
+        return column.words
+    write = job_in_words if column.name == "job" else _WRITERS.get(column.kind, str)
+    return write(value)
+
+
+_WRITERS: Mapping[Kind, Callable[[Any], str | Markup]] = {
+    Kind.DAY: day,
+    Kind.INSTANT: instant,
+    Kind.COUNT: whole,
+}
