@@ -118,6 +118,23 @@ class CompiledRuleSet:
         """The tax codes that are agreed, in the order of the definition."""
         return tuple(self._rates)
 
+    @property
+    def revenue_codes(self) -> tuple[str, ...]:
+        """The revenue codes that are agreed, in the order of the definition; none when any is."""
+        listed = (each.values["revenue_codes"] for each in self._bound if _lists_revenue(each))
+        return tuple(dict.fromkeys(code for codes in listed for code in codes))
+
+    def is_revenue_code_agreed(self, revenue_code: str) -> bool:
+        """Say whether a line may have a revenue code, whatever the document is like otherwise."""
+        return all(
+            revenue_code in each.values["revenue_codes"]
+            for each in self._bound
+            if _lists_revenue(each)
+            and each.test is None
+            and each.severity is Severity.BLOCK
+            and Stage.ISSUE in each.stages
+        )
+
     def tax_rate_bps(self, tax_code: str) -> int:
         """Return the rate of a tax code.
 
@@ -251,6 +268,10 @@ class CompiledRuleSet:
             f"use one of {say('', self.tax_codes)}."
         )
         return Finding(self._tax_code, Severity.BLOCK, message, "lines")
+
+
+def _lists_revenue(bound: BoundClause) -> bool:
+    return "revenue_codes" in bound.values
 
 
 def _never_again(holidays: frozenset[date]) -> Callable[[PaymentFacts], RetryDecision]:

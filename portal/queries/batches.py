@@ -7,6 +7,7 @@ from uuid import UUID
 
 from portal.domain.batches import ItemOutcome, RunState
 from portal.domain.errors import NotFound
+from portal.queries.invoices import document_number
 from portal.sql import fetch, fetch_one
 
 CAUSES_MAX = 20
@@ -163,7 +164,7 @@ def list_items(
     rows = fetch(
         "SELECT b.item_id, b.outcome, b.code, b.message, b.amount_minor,"
         " COALESCE(i.currency, y.currency, o.currency) AS currency,"
-        " COALESCE(i.series || '-' || i.year || '-' || lpad(i.number::text, 6, '0'),"
+        f" COALESCE({document_number('i')},"
         " i.external_ref, o.gateway_ref, a.external_ref) AS subject,"
         " a.name AS payer"
         " FROM (SELECT * FROM batch_items b WHERE b.run_id = %(run)s"

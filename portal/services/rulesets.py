@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import date, datetime
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from portal.db import current_organisation_id, transaction
@@ -12,7 +12,7 @@ from portal.domain.users import Actor
 from portal.services.calendars import bank_holidays
 from portal.services.events import record_event
 from portal.services.organisations import insert_rule_set
-from portal.sql import execute, fetch_one
+from portal.sql import execute, fetch_one, fetch_plain
 from rules.ruleset import CompiledRuleSet, compile_rule_set
 
 # Holidays are known from the year before the day to two years after it: the longest due date.
@@ -30,6 +30,13 @@ class RuleSetNotFound(NotFound):
     """No rule set is in force on {on}. Nothing was changed; activate one that starts by then."""
 
     on: date
+
+
+class AgreedTax(NamedTuple):
+    """A tax code that is agreed, with its rate in basis points."""
+
+    tax_code: str
+    rate_bps: int
 
 
 def load_rule_set(*, on: date) -> tuple[int, CompiledRuleSet]:
@@ -57,6 +64,29 @@ def load_rule_set(*, on: date) -> tuple[int, CompiledRuleSet]:
                 _compiled.clear()
             _compiled[key] = found
     return row.version, found
+
+
+def list_tax_codes(*, on: date) -> list[AgreedTax]:
+    """List the tax codes that are agreed on a day, by code.
+
+    Raises: RuleSetNotFound.
+    """
+    _, rule_set = load_rule_set(on=on)
+    return [AgreedTax(code, rule_set.tax_rate_bps(code)) for code in sorted(rule_set.tax_codes)]
+
+
+def list_revenue_codes(*, on: date) -> list[str]:
+    """List the revenue codes to choose from on a day: those agreed, or else those ever booked.
+
+    Raises: RuleSetNotFound.
+    """
+    _, rule_set = load_rule_set(on=on)
+    if rule_set.revenue_codes:
+        return list(rule_set.revenue_codes)
+    rows = fetch_plain(
+        "SELECT DISTINCT code FROM ledger_accounts WHERE kind = 'revenue' ORDER BY code"
+    )
+    return [row[0] for row in rows]
 
 
 def activate_rule_set(

@@ -73,7 +73,7 @@ def draft_invoices(
         lines: list[tuple[object, ...]] = []
         for invoice in invoices:
             invoice_id = new_id()
-            net_minor = _add_lines(lines, invoice_id, invoice, rule_set)
+            net_minor = add_lines(lines, invoice_id, invoice, rule_set)
             drafts.append(
                 (
                     invoice_id,
@@ -92,27 +92,33 @@ def draft_invoices(
             f" SELECT %s, {_listed(DRAFT_COLUMNS)}, 'draft', net_minor FROM pg_temp.staged_drafts",
             organisation,
         )
-        stage_rows("staged_lines_new", LINE_COLUMNS, lines)
-        execute(
-            f"INSERT INTO invoice_lines (organisation_id, {_listed(LINE_COLUMNS)})"
-            f" SELECT %s, {_listed(LINE_COLUMNS)} FROM pg_temp.staged_lines_new",
-            organisation,
-        )
+        write_lines(lines)
         ids = [UUID(str(draft[0])) for draft in drafts]
         record_events((("invoice.drafted", each) for each in ids), actor=actor, now=now)
         return ids
+
+
+def write_lines(lines: Iterable[Sequence[object]]) -> None:
+    """Append lines that are in the order of LINE_COLUMNS."""
+    stage_rows("staged_lines_new", LINE_COLUMNS, lines)
+    execute(
+        f"INSERT INTO invoice_lines (organisation_id, {_listed(LINE_COLUMNS)})"
+        f" SELECT %s, {_listed(LINE_COLUMNS)} FROM pg_temp.staged_lines_new",
+        (current_organisation_id(),),
+    )
 
 
 def _listed(columns: Iterable[str]) -> str:
     return ", ".join(columns)
 
 
-def _add_lines(
+def add_lines(
     lines: list[tuple[object, ...]],
     invoice_id: UUID,
     invoice: NewInvoice,
     rule_set: CompiledRuleSet,
 ) -> int:
+    """Add the lines of a draft to those to be written and return what they come to."""
     net_minor = 0
     for position, line in enumerate(invoice.lines, start=1):
         line_minor = rule_set.line_net_minor(line.quantity, line.unit_price, invoice.currency)
