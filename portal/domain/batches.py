@@ -1,6 +1,55 @@
 """The lives of a run and its chunks, and the outcomes an item can have."""
 
+from typing import NamedTuple
+
 from portal.domain.states import Moves, State
+
+
+class StartableJob(NamedTuple):
+    """A job that people may start, in words."""
+
+    name: str
+    title: str
+    sentence: str
+
+
+STARTABLE_JOBS = (
+    StartableJob(
+        "invoice_issuing",
+        "Issue invoices",
+        "Checks every draft by the agreement, prices it, posts it and gives it its number.",
+    ),
+    StartableJob(
+        "deposit_matching",
+        "Apply credits and deposits",
+        "Settles what payers owe from their credit notes, credits and deposits.",
+    ),
+    StartableJob(
+        "payment_collection",
+        "Collect payments",
+        "Collects through the gateway what is due and may be collected by mandate.",
+    ),
+    StartableJob(
+        "payment_retrying",
+        "Try payments again",
+        "Tries declined or returned payments again whose planned date has come.",
+    ),
+    StartableJob(
+        "settlement_closing",
+        "Settle payouts",
+        "Asks the gateways for their payouts, matches them and closes what the bank confirms.",
+    ),
+    StartableJob(
+        "ledger_check",
+        "Prove the books",
+        "Counts the books again and says whether every account holds what the documents say.",
+    ),
+)
+
+
+def list_startable_jobs() -> tuple[StartableJob, ...]:
+    """List the jobs that people may start, in the order of a billing day."""
+    return STARTABLE_JOBS
 
 
 class RunState(State):

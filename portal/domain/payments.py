@@ -16,6 +16,14 @@ class PaymentState(State):
     REFUNDED = "refunded", "Refunded"
 
 
+class PaymentMethod(State):
+    """How the money of a payment comes; only the first goes through a gateway."""
+
+    MANDATE = "mandate", "Collected by mandate"
+    TRANSFER = "transfer", "Bank transfer"
+    BY_HAND = "by_hand", "Paid by hand"
+
+
 class AttemptState(State):
     """How far one try at the gateway has come."""
 
@@ -76,6 +84,17 @@ OPEN_PAYMENT_STATES = (
     PaymentState.PROCESSING,
     PaymentState.REQUIRES_ACTION,
 )
+SETTLED_PAYMENT_STATES = (
+    PaymentState.SUCCEEDED,
+    PaymentState.PARTIALLY_REFUNDED,
+    PaymentState.REFUNDED,
+)
+RECORDED_METHODS = (PaymentMethod.TRANSFER, PaymentMethod.BY_HAND)
+# The reason of a payment that a person has stopped: its invoice is not collected through the same
+# mandate again.
+STOPPED_REASON = "stopped"
+# What the gateway says contradicts what is booked here: only a person may settle that.
+CONTESTED_WORKLISTS = ("conflicting_outcome", "mismatch", "outcome_unknown")
 ASKABLE_ATTEMPT_STATES = (AttemptState.PENDING, AttemptState.UNKNOWN)
 LIVE_ATTEMPT_STATES = (
     AttemptState.CREATED,
@@ -83,4 +102,10 @@ LIVE_ATTEMPT_STATES = (
     AttemptState.PENDING,
     AttemptState.UNKNOWN,
     AttemptState.SUCCEEDED,
+)
+UNDECIDED_ATTEMPT_STATES = (
+    AttemptState.CREATED,
+    AttemptState.SENDING,
+    AttemptState.PENDING,
+    AttemptState.UNKNOWN,
 )

@@ -5,6 +5,7 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
+from portal.domain.deposits import DepositState
 from portal.domain.errors import NotFound
 from portal.sql import fetch_one, fetch_plain
 
@@ -50,6 +51,53 @@ class MandateRow(NamedTuple):
     state: str
     signed_on: date
     last_used_on: date | None
+
+
+class PayerBalance(NamedTuple):
+    """Where the money between a payer and the organisation stands, in one currency.
+
+    Shape: paid, credited, written off and open add up to invoiced; overdue and in payment are parts
+    of open. Void documents do not count.
+    """
+
+    currency: str
+    invoices_count: int
+    invoiced_minor: int
+    paid_minor: int
+    credited_minor: int
+    written_off_minor: int
+    in_payment_minor: int
+    open_count: int
+    open_minor: int
+    overdue_count: int
+    overdue_minor: int
+    credit_left_minor: int
+    deposits_held_minor: int
+
+
+class PayerCreditRow(NamedTuple):
+    """Money of a payer that came in beyond what was open; the payment that brought it is named."""
+
+    id: UUID
+    payment_id: UUID | None
+    currency: str
+    amount_minor: int
+    left_minor: int
+    since_on: date
+
+
+class PayerDepositRow(NamedTuple):
+    """A deposit of a payer."""
+
+    id: UUID
+    purpose: str
+    state: DepositState
+    currency: str
+    amount_minor: int
+    left_minor: int
+    received_on: date | None
+    due_back_on: date | None
+    may_set_off: bool
 
 
 def get_payer(payer_id: UUID) -> PayerRow:
@@ -112,3 +160,51 @@ def list_payers_with_active_mandate(payer_ids: Iterable[UUID]) -> set[tuple[UUID
         (list(payer_ids),),
     )
     return {(row[0], row[1]) for row in rows}
+
+
+def get_payer_balance(payer_id: UUID, *, on: date) -> list[PayerBalance]:
+    """Sum up what a payer was invoiced, has paid and owes on a day, per currency.
+
+    Shape: by currency; nothing for a payer without documents and money.
+    """
+    rows = fetch_plain(
+        "SELECT currency, sum(invoices)::int, sum(invoiced)::bigint, sum(paid)::bigint,"
+        " sum(credited)::bigint, sum(written_off)::bigint, sum(in_payment)::bigint,"
+        " (count(*) FILTER (WHERE open > 0))::int, sum(open)::bigint,"
+        " (count(*) FILTER (WHERE open > 0 AND due_on < %(on)s))::int,"
+        " COALESCE(sum(open) FILTER (WHERE due_on < %(on)s), 0)::bigint,"
+        " sum(credit)::bigint, sum(held)::bigint FROM ("
+        "SELECT currency, 1 AS invoices, total_minor AS invoiced, paid_minor AS paid,"
+        " credited_minor AS credited, written_off_minor AS written_off,"
+        " in_payment_minor AS in_payment, open_minor AS open, due_on, 0 AS credit, 0 AS held"
+        " FROM invoices WHERE payer_id = %(payer)s AND state = 'issued' AND kind <> 'credit_note'"
+        " UNION ALL SELECT currency, 0, 0, 0, 0, 0, 0, 0, NULL, credit_left_minor, 0 FROM invoices"
+        " WHERE payer_id = %(payer)s AND state = 'issued' AND kind = 'credit_note'"
+        " UNION ALL SELECT currency, 0, 0, 0, 0, 0, 0, 0, NULL, left_minor, 0 FROM payer_credits"
+        " WHERE payer_id = %(payer)s AND applied_minor < amount_minor"
+        " UNION ALL SELECT currency, 0, 0, 0, 0, 0, 0, 0, NULL, 0, left_minor FROM deposits"
+        " WHERE payer_id = %(payer)s AND left_minor <> 0"
+        ") AS moved GROUP BY currency ORDER BY currency",
+        {"payer": payer_id, "on": on},
+    )
+    return [PayerBalance._make(row) for row in rows]
+
+
+def list_payer_credits(payer_id: UUID) -> list[PayerCreditRow]:
+    """List what came in beyond what was open and is not used up, the oldest first."""
+    rows = fetch_plain(
+        "SELECT id, payment_id, currency, amount_minor, left_minor, since_on FROM payer_credits"
+        " WHERE payer_id = %s AND applied_minor < amount_minor ORDER BY since_on, id",
+        (payer_id,),
+    )
+    return [PayerCreditRow._make(row) for row in rows]
+
+
+def list_payer_deposits(payer_id: UUID) -> list[PayerDepositRow]:
+    """List the deposits of a payer, the latest first."""
+    rows = fetch_plain(
+        "SELECT id, purpose, state, currency, amount_minor, left_minor, received_on, due_back_on,"
+        " may_set_off FROM deposits WHERE payer_id = %s ORDER BY received_on DESC, id DESC",
+        (payer_id,),
+    )
+    return [PayerDepositRow(row[0], row[1], DepositState(row[2]), *row[3:]) for row in rows]

@@ -1,15 +1,93 @@
-"""What each job is about: the population that a run freezes when it is prepared."""
+"""What each job is about: the population that a run freezes when it is prepared, and its preview.
+
+Beside what a run freezes, a population says the currency of each item, for the preview.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
-from portal.sql import Population
+from portal.domain.payments import STOPPED_REASON
+from portal.queries.invoices import document_number
+from portal.sql import Population, fetch
+
+_MATCHES = (
+    "SELECT p.id, s.currency, s.version + o.version AS version, s.usable AS amount_minor"
+    " FROM (SELECT payer_id, currency, sum(usable) AS usable, sum(version) AS version FROM ("
+    " SELECT payer_id, currency, credit_left_minor AS usable, version FROM invoices"
+    " WHERE state = 'issued' AND kind = 'credit_note' AND applied_minor < total_minor"
+    " UNION ALL SELECT payer_id, currency, left_minor, 1 FROM payer_credits"
+    " WHERE applied_minor < amount_minor"
+    " UNION ALL SELECT payer_id, currency, left_minor, version FROM deposits"
+    " WHERE state IN ('held', 'partially_applied') AND may_set_off) AS waiting"
+    " GROUP BY payer_id, currency) AS s"
+    " JOIN payers p ON p.id = s.payer_id AND NOT p.is_default"
+    " JOIN LATERAL (SELECT sum(i.version) AS version FROM invoices i"
+    " WHERE i.payer_id = s.payer_id AND i.currency = s.currency"
+    " AND i.state = 'issued' AND i.kind <> 'credit_note'"
+    " AND i.open_minor > i.in_payment_minor) o ON o.version IS NOT NULL"
+)
+_WAITING_TO_COLLECT = "i.state = 'issued' AND i.payment_status <> 'paid' AND i.open_minor > 0"
+EXAMPLES_MAX = 5
+LEFT_OUT_SENTENCES = {
+    "awaits_approval": "It waits for approval.",
+    "not_due": "It is due later.",
+    "in_payment": "A payment of it is already planned or under way.",
+    "on_worklist": "A payment of it waits for a person to look at it.",
+    "payer_on_hold": "The payer is on hold.",
+    "no_mandate": "The payer has no active mandate in this currency.",
+    "stopped": "A person stopped collecting it through this mandate.",
+    "planned_later": "It is planned for a later date.",
+    "for_a_person": "A person is to look at it first.",
+}
+
+
+class PreviewSum(NamedTuple):
+    """The items of one currency; a payer with money in two currencies counts in both."""
+
+    currency: str
+    items_count: int
+    sum_minor: int
+
+
+class PreviewExample(NamedTuple):
+    """One of the items, in words."""
+
+    subject: str | None
+    payer: str | None
+    currency: str | None
+    amount_minor: int
+
+
+class LeftOut(NamedTuple):
+    """Why candidates are not part of a run, and how many."""
+
+    code: str
+    sentence: str
+    items_count: int
+
+
+class RunPreview(NamedTuple):
+    """What a run would freeze if it were started now.
+
+    Shape: `sum_minor` is the control total over all currencies; the examples are the largest items.
+    What the agreement says against an item is found only when it is worked.
+    """
+
+    job: str
+    business_on: date
+    items_count: int
+    sum_minor: int
+    sums: tuple[PreviewSum, ...]
+    examples: tuple[PreviewExample, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 def _invoices_to_issue(_business_on: date, _parameters: Mapping[str, Any]) -> Population:
     return Population(
-        "SELECT id, version, total_minor AS amount_minor FROM invoices WHERE state = 'draft'", {}
+        "SELECT id, version, total_minor AS amount_minor, currency FROM invoices"
+        " WHERE state = 'draft'",
+        {},
     )
 
 
@@ -20,44 +98,37 @@ def _payers_to_match(_business_on: date, _parameters: Mapping[str, Any]) -> Popu
     payer is left out: it stands for many unknown people, whose credits are not one another's.
     """
     return Population(
-        "SELECT p.id, (sum(s.version) + sum(o.version))::bigint AS version,"
-        " sum(s.usable)::bigint AS amount_minor"
-        " FROM (SELECT payer_id, currency, sum(usable) AS usable, sum(version) AS version FROM ("
-        " SELECT payer_id, currency, credit_left_minor AS usable, version FROM invoices"
-        " WHERE state = 'issued' AND kind = 'credit_note' AND applied_minor < total_minor"
-        " UNION ALL SELECT payer_id, currency, left_minor, 1 FROM payer_credits"
-        " WHERE applied_minor < amount_minor"
-        " UNION ALL SELECT payer_id, currency, left_minor, version FROM deposits"
-        " WHERE state IN ('held', 'partially_applied') AND may_set_off) AS waiting"
-        " GROUP BY payer_id, currency) AS s"
-        " JOIN payers p ON p.id = s.payer_id AND NOT p.is_default"
-        " JOIN LATERAL (SELECT sum(i.version) AS version FROM invoices i"
-        " WHERE i.payer_id = s.payer_id AND i.currency = s.currency"
-        " AND i.state = 'issued' AND i.kind <> 'credit_note'"
-        " AND i.open_minor > i.in_payment_minor) o ON o.version IS NOT NULL GROUP BY p.id",
+        "SELECT id, sum(version)::bigint AS version, sum(amount_minor)::bigint AS amount_minor"
+        f" FROM ({_MATCHES}) AS matches GROUP BY id",
         {},
     )
+
+
+def _money_to_match(_business_on: date, _parameters: Mapping[str, Any]) -> Population:
+    """What those payers have, per currency."""
+    return Population(_MATCHES, {})
 
 
 def _invoices_to_collect(business_on: date, _parameters: Mapping[str, Any]) -> Population:
     """Open invoices that are due, may be collected by mandate, and wait for nothing else."""
     return Population(
-        "SELECT i.id, i.version, i.open_minor AS amount_minor FROM invoices i"
+        "SELECT i.id, i.version, i.open_minor AS amount_minor, i.currency FROM invoices i"
         " JOIN payers p ON p.id = i.payer_id AND NOT p.is_on_hold"
         " JOIN mandates m ON m.payer_id = i.payer_id AND m.currency = i.currency"
         " AND m.state = 'active'"
-        " WHERE i.state = 'issued' AND i.payment_status <> 'paid' AND i.open_minor > 0"
+        f" WHERE {_WAITING_TO_COLLECT}"
         " AND i.in_payment_minor = 0 AND i.due_on <= %(business_on)s"
         " AND NOT EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
         " AND (y.state IN ('scheduled', 'processing', 'requires_action')"
-        " OR y.state = 'failed' AND y.worklist IS NOT NULL))",
-        {"business_on": business_on},
+        " OR y.state IN ('failed', 'cancelled') AND y.worklist IS NOT NULL"
+        " OR y.mandate_id = m.id AND y.reason_code = %(stopped)s))",
+        {"business_on": business_on, "stopped": STOPPED_REASON},
     )
 
 
 def _payments_to_retry(business_on: date, _parameters: Mapping[str, Any]) -> Population:
     return Population(
-        "SELECT id, version, amount_minor FROM payments WHERE state = 'scheduled'"
+        "SELECT id, version, amount_minor, currency FROM payments WHERE state = 'scheduled'"
         " AND next_attempt_on <= %(business_on)s",
         {"business_on": business_on},
     )
@@ -66,9 +137,9 @@ def _payments_to_retry(business_on: date, _parameters: Mapping[str, Any]) -> Pop
 def _settlements_to_close(_business_on: date, _parameters: Mapping[str, Any]) -> Population:
     """The gateway accounts, to ask for their payouts, and the settlements not closed yet."""
     return Population(
-        "SELECT id, 1 AS version, 0 AS amount_minor FROM gateway_accounts WHERE is_active"
-        " UNION ALL "
-        "SELECT s.id, s.version, abs(p.net_minor) AS amount_minor FROM settlements s"
+        "SELECT id, 1 AS version, 0 AS amount_minor, currency FROM gateway_accounts"
+        " WHERE is_active UNION ALL "
+        "SELECT s.id, s.version, abs(p.net_minor) AS amount_minor, p.currency FROM settlements s"
         " JOIN payouts p ON p.id = s.payout_id WHERE s.state IN ('open', 'matching', 'balanced')",
         {},
     )
@@ -77,8 +148,8 @@ def _settlements_to_close(_business_on: date, _parameters: Mapping[str, Any]) ->
 def _organisation_itself(_business_on: date, _parameters: Mapping[str, Any]) -> Population:
     """The ledger of the organisation as one item."""
     return Population(
-        "SELECT id, 1 AS version, 0 AS amount_minor FROM organisations WHERE id = NULLIF("
-        "current_setting('app.organisation_id', true), '')::uuid",
+        "SELECT id, 1 AS version, 0 AS amount_minor, NULL AS currency FROM organisations"
+        " WHERE id = NULLIF(current_setting('app.organisation_id', true), '')::uuid",
         {},
     )
 
@@ -91,3 +162,107 @@ POPULATIONS: dict[str, Callable[[date, Mapping[str, Any]], Population]] = {
     "settlement_closing": _settlements_to_close,
     "ledger_check": _organisation_itself,
 }
+# Where an item is of several currencies: the same population, each item once per currency.
+_PER_CURRENCY = {"deposit_matching": _money_to_match}
+
+
+def _drafts_left_out(_business_on: date) -> Population:
+    return Population(
+        "SELECT 'awaits_approval' AS code FROM invoices WHERE state = 'pending_approval'", {}
+    )
+
+
+def _invoices_left_out(business_on: date) -> Population:
+    """Open invoices that are not collected, by the first reason that holds."""
+    return Population(
+        "SELECT CASE WHEN i.due_on > %(business_on)s THEN 'not_due'"
+        " WHEN i.in_payment_minor <> 0 OR y.is_open THEN 'in_payment'"
+        " WHEN y.is_waiting THEN 'on_worklist' WHEN p.is_on_hold THEN 'payer_on_hold'"
+        " WHEN m.id IS NULL THEN 'no_mandate' WHEN m.id = ANY(y.stopped) THEN 'stopped'"
+        " END AS code FROM invoices i JOIN payers p ON p.id = i.payer_id"
+        " LEFT JOIN mandates m ON m.payer_id = i.payer_id AND m.currency = i.currency"
+        " AND m.state = 'active' LEFT JOIN (SELECT invoice_id,"
+        " bool_or(state IN ('scheduled', 'processing', 'requires_action')) AS is_open,"
+        " bool_or(state IN ('failed', 'cancelled') AND worklist IS NOT NULL) AS is_waiting,"
+        " array_agg(mandate_id) FILTER (WHERE reason_code = %(stopped)s) AS stopped"
+        " FROM payments WHERE state IN ('scheduled', 'processing', 'requires_action', 'failed',"
+        " 'cancelled') GROUP BY invoice_id) y ON y.invoice_id = i.id"
+        f" WHERE {_WAITING_TO_COLLECT}",
+        {"business_on": business_on, "stopped": STOPPED_REASON},
+    )
+
+
+def _payments_left_out(business_on: date) -> Population:
+    return Population(
+        "SELECT CASE WHEN next_attempt_on IS NULL THEN 'for_a_person' ELSE 'planned_later' END"
+        " AS code FROM payments WHERE state = 'scheduled'"
+        " AND (next_attempt_on IS NULL OR next_attempt_on > %(business_on)s)",
+        {"business_on": business_on},
+    )
+
+
+# Jobs that leave out what one might expect in them.
+_LEFT_OUT = {
+    "invoice_issuing": _drafts_left_out,
+    "payment_collection": _invoices_left_out,
+    "payment_retrying": _payments_left_out,
+}
+
+
+def read_preview(job: str, business_on: date, parameters: Mapping[str, Any]) -> RunPreview:
+    """Count what a run of a job would freeze, per currency, with its largest items.
+
+    Shape: three statements at most, however many items there are.
+    """
+    items = _PER_CURRENCY.get(job, POPULATIONS[job])(business_on, parameters)
+    counted = "count(DISTINCT id)" if job in _PER_CURRENCY else "count(*)"
+    rows = fetch(
+        f"SELECT currency, GROUPING(currency) AS is_total, {counted}::int AS items_count,"
+        " COALESCE(sum(amount_minor), 0)::bigint AS sum_minor"
+        f" FROM ({items.statement}) AS items GROUP BY GROUPING SETS ((currency), ())"
+        " ORDER BY currency",
+        items.parameters,
+    )
+    total = next(row for row in rows if row.is_total)
+    return RunPreview(
+        job,
+        business_on,
+        total.items_count,
+        total.sum_minor,
+        tuple(
+            PreviewSum(row.currency, row.items_count, row.sum_minor)
+            for row in rows
+            if row.currency is not None
+        ),
+        _list_examples(items),
+        _count_left_out(job, business_on),
+    )
+
+
+def _list_examples(items: Population) -> tuple[PreviewExample, ...]:
+    rows = fetch(
+        f"SELECT COALESCE({document_number('i')}, i.external_ref, o.gateway_ref, g.code,"
+        " p.external_ref, z.name) AS subject, p.name AS payer, x.currency, x.amount_minor::bigint"
+        " FROM (SELECT id, currency, amount_minor"
+        f" FROM ({items.statement}) AS items ORDER BY amount_minor DESC, id LIMIT {EXAMPLES_MAX})"
+        " AS x LEFT JOIN payments y ON y.id = x.id"
+        " LEFT JOIN settlements s ON s.id = x.id LEFT JOIN payouts o ON o.id = s.payout_id"
+        " LEFT JOIN gateway_accounts g ON g.id = x.id LEFT JOIN organisations z ON z.id = x.id"
+        " LEFT JOIN invoices i ON i.id = COALESCE(y.invoice_id, x.id)"
+        " LEFT JOIN payers p ON p.id = COALESCE(i.payer_id, y.payer_id, x.id)"
+        " ORDER BY x.amount_minor DESC, x.id, x.currency",
+        items.parameters,
+    )
+    return tuple(PreviewExample(*row) for row in rows)
+
+
+def _count_left_out(job: str, business_on: date) -> tuple[LeftOut, ...]:
+    if job not in _LEFT_OUT:
+        return ()
+    candidates = _LEFT_OUT[job](business_on)
+    rows = fetch(
+        f"SELECT code, count(*)::int AS items_count FROM ({candidates.statement}) AS candidates"
+        " WHERE code IS NOT NULL GROUP BY code ORDER BY items_count DESC, code",
+        candidates.parameters,
+    )
+    return tuple(LeftOut(row.code, LEFT_OUT_SENTENCES[row.code], row.items_count) for row in rows)

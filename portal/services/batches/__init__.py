@@ -21,7 +21,7 @@ from portal.services.batches._lease import (
     list_working_organisations,
     release_chunk,
 )
-from portal.services.batches._start import JobUnknown, RunOrder, start_run
+from portal.services.batches._start import JobUnknown, RunOrder, preview_run, start_run
 from portal.services.batches._work import (
     LeaseLost,
     work_chunk,
@@ -42,6 +42,7 @@ __all__ = [
     "finish_run",
     "list_runs_to_finish",
     "list_working_organisations",
+    "preview_run",
     "release_chunk",
     "restart_run",
     "start_run",

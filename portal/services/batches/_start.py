@@ -16,7 +16,7 @@ from portal.db import (
 from portal.domain.errors import Invalid
 from portal.domain.users import Actor
 from portal.ids import new_id
-from portal.queries.populations import POPULATIONS
+from portal.queries.populations import POPULATIONS, RunPreview, read_preview
 from portal.queue import ring
 from portal.services.batches._end import finish_run
 from portal.services.batches._guards import BELL, BELLS_MAX, RunUnfinished, violated
@@ -48,8 +48,7 @@ def start_run(*, order: RunOrder, actor: Actor, now: datetime) -> UUID:
     Shape: the same request key yields the same run for ever.
     Raises: JobUnknown; RunUnfinished.
     """
-    if order.job not in POPULATIONS:
-        raise JobUnknown(job=order.job, known=", ".join(POPULATIONS))
+    _check_job(order.job)
     if order.request_key is not None:
         known = _find_requested(order.request_key)
         if known is not None:
@@ -66,6 +65,20 @@ def start_run(*, order: RunOrder, actor: Actor, now: datetime) -> UUID:
             if known is not None:
                 return known
         raise
+
+
+def preview_run(*, job: str, on: date, parameters: Mapping[str, Any] | None = None) -> RunPreview:
+    """Say what a run would freeze if it were started now, without starting it.
+
+    Raises: JobUnknown.
+    """
+    _check_job(job)
+    return read_preview(job, on, parameters or {})
+
+
+def _check_job(job: str) -> None:
+    if job not in POPULATIONS:
+        raise JobUnknown(job=job, known=", ".join(POPULATIONS))
 
 
 def _find_requested(request_key: str) -> UUID | None:

@@ -1,6 +1,28 @@
-"""Payments: started or tried again, sent, and moved on by what the gateway answers."""
+"""Payments: started or tried again, sent, moved on by what the gateway answers or a person decides.
 
+Money that came beside the gateway is recorded here as well.
+"""
+
+from portal.services.payments._by_hand import (
+    GatewayIsCollecting,
+    InvoiceNotPayable,
+    PaidInvoiceMissing,
+    PaymentInvalid,
+    record_payment,
+)
+from portal.services.payments._control import (
+    NothingToAsk,
+    PaymentChanged,
+    PaymentNotRetryable,
+    PaymentNotStoppable,
+    PaymentUnderWay,
+    StopReasonInvalid,
+    ask_gateway_now,
+    retry_payment_now,
+    stop_payment,
+)
 from portal.services.payments._inbox import handle_inbox
+from portal.services.payments._plan import list_attempts_max
 from portal.services.payments._results import (
     AttemptResult,
     QueryPolicy,
@@ -19,16 +41,31 @@ from portal.services.payments._start import retry_payments, start_payments
 
 __all__ = [
     "AttemptResult",
+    "GatewayIsCollecting",
+    "InvoiceNotPayable",
+    "NothingToAsk",
+    "PaidInvoiceMissing",
+    "PaymentChanged",
+    "PaymentInvalid",
+    "PaymentNotRetryable",
+    "PaymentNotStoppable",
+    "PaymentUnderWay",
     "QueryPolicy",
     "ResultKind",
     "Sending",
+    "StopReasonInvalid",
     "Verdict",
     "apply_results",
+    "ask_gateway_now",
     "begin_sending",
     "handle_inbox",
     "list_askable",
+    "list_attempts_max",
+    "record_payment",
     "request_queries",
     "request_resends",
+    "retry_payment_now",
     "retry_payments",
     "start_payments",
+    "stop_payment",
 ]

@@ -8,7 +8,7 @@ from uuid import UUID
 from portal.db import current_organisation_id, transaction
 from portal.domain.batches import ItemOutcome
 from portal.domain.messages import MessageKind
-from portal.domain.payments import PAYMENT_MOVES, AttemptState, PaymentState
+from portal.domain.payments import PAYMENT_MOVES, STOPPED_REASON, AttemptState, PaymentState
 from portal.domain.users import Actor
 from portal.ids import new_id, public_id
 from portal.queue import ring
@@ -21,6 +21,7 @@ from rules.types import InvoiceFacts, Severity
 
 MANDATE_UNUSED_MONTHS_MAX = 36  # SEPA: a mandate lapses when it has not been used that long.
 DELIVERY_BELL = "jobs.message_delivery.drain_messages"
+PAID_OTHERWISE = "The invoice was paid otherwise."
 
 _INVOICE_COLUMNS = (
     "i.id AS invoice_id, i.state AS invoice_state, i.kind, i.currency, i.payer_id,"
@@ -84,11 +85,13 @@ def start_payments(
         rows = fetch(
             f"SELECT {_INVOICE_COLUMNS}, EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
             " AND y.state IN ('scheduled', 'processing', 'requires_action')) AS is_in_payment,"
-            " EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id AND y.state = 'failed'"
-            " AND y.worklist IS NOT NULL) AS is_on_worklist"
+            " EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
+            " AND y.state IN ('failed', 'cancelled') AND y.worklist IS NOT NULL) AS is_on_worklist,"
+            " EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id AND y.mandate_id = m.id"
+            " AND y.reason_code = %s) AS is_stopped"
             f" FROM invoices i{_INVOICE_JOINS} WHERE i.organisation_id = %s AND i.id = ANY(%s)"
             " ORDER BY i.id FOR UPDATE OF i",
-            (current_organisation_id(), list(invoice_ids)),
+            (STOPPED_REASON, current_organisation_id(), list(invoice_ids)),
         )
         results = {
             invoice_id: ItemResult(
@@ -126,7 +129,7 @@ def retry_payments(
         rows = fetch(
             f"SELECT y.id AS payment_id, y.state, y.amount_minor, y.attempts_count,"
             f" y.next_attempt_on, {_INVOICE_COLUMNS}, false AS is_in_payment,"
-            " false AS is_on_worklist"
+            " false AS is_on_worklist, false AS is_stopped"
             f" FROM payments y JOIN invoices i ON i.id = y.invoice_id{_INVOICE_JOINS}"
             " WHERE y.organisation_id = %s AND y.id = ANY(%s)"
             " ORDER BY i.id FOR UPDATE OF i, y",
@@ -184,6 +187,8 @@ def _reason_not_to_collect(  # noqa: PLR0911 - the order of the checks is their 
         return "in_payment", "A payment of this invoice is already under way."
     if row.is_on_worklist:
         return "on_worklist", "A failed payment of this invoice waits for a person to look at it."
+    if row.is_stopped:
+        return "stopped", "A person stopped collecting this invoice through this mandate."
     if row.is_on_hold:
         return "payer_on_hold", "The payer is on hold."
     if row.mandate_id is None:
@@ -315,9 +320,12 @@ def _begin_attempts(
 def _cancel(payment_ids: Sequence[UUID], *, actor: Actor, now: datetime) -> None:
     execute(
         "UPDATE payments SET state = %s, next_attempt_on = NULL, worklist = NULL,"
-        " explanation = 'The invoice was paid otherwise.', version = version + 1"
-        " WHERE id = ANY(%s)",
-        (PAYMENT_MOVES.next(PaymentState.SCHEDULED, "cancel").value, list(payment_ids)),
+        " explanation = %s, version = version + 1 WHERE id = ANY(%s)",
+        (
+            PAYMENT_MOVES.next(PaymentState.SCHEDULED, "cancel").value,
+            PAID_OTHERWISE,
+            list(payment_ids),
+        ),
     )
     record_events(
         (("payment.cancelled", payment_id) for payment_id in payment_ids), actor=actor, now=now

@@ -1,0 +1,29 @@
+"""Words for payments that more than one reading needs: the number of an invoice, why it failed."""
+
+from portal.domain.payments import STOPPED_REASON
+from portal.queries.invoices import document_number
+from rules.reasons import find_reason
+
+# The invoice is `i`; a draft is known by the client's reference only.
+INVOICE_NUMBER = f"COALESCE({document_number('i')}, i.external_ref)"
+STOPPED_SENTENCE = "A person stopped it."
+WORKLIST_SENTENCES = {
+    "needs_payer": "The payer must act first.",
+    "hard_decline": "The bank refuses for good.",
+    "retries_exhausted": "All agreed attempts are used.",
+    "gateway_trouble": "The gateway could not be reached; nothing was sent.",
+    "outcome_unknown": "The gateway has not said yet what became of it.",
+    "mismatch": "The gateway speaks of another amount, currency or reference.",
+    "conflicting_outcome": "The gateway says something else than what is booked here.",
+}
+
+
+def say_reason(reason_code: str | None, worklist: str | None = None) -> str | None:
+    """Say in one sentence what a reason code means; without one, why a person is to look at it."""
+    if reason_code == STOPPED_REASON:
+        return STOPPED_SENTENCE
+    if reason_code is not None:
+        return find_reason(reason_code).sentence
+    if worklist is None:
+        return None
+    return WORKLIST_SENTENCES.get(worklist, f"It waits on the list “{worklist}”.")
