@@ -45,10 +45,17 @@ def upgrade() -> None:
     op.alter_column("payers", "name_sort", type_=sa.Text(collation="C"))
     for name, (table, keys) in ORDERS.items():
         op.create_index(name, table, ["organisation_id", *map(sa.text, keys), "id"])
+    op.create_index(
+        "ix_invoices_rare_kind",
+        "invoices",
+        ["organisation_id", "kind"],
+        postgresql_where=sa.text("kind IN ('correction', 'charge')"),
+    )
 
 
 def downgrade() -> None:
     """Drop them again."""
+    op.drop_index("ix_invoices_rare_kind", "invoices")
     for name, (table, _) in ORDERS.items():
         op.drop_index(name, table)
     op.alter_column("payers", "name_sort", type_=sa.Text())

@@ -3,8 +3,10 @@
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from portal.api.access import require
 from portal.clock import now_utc
 from portal.domain.errors import Forbidden, Invalid, NotFound
+from portal.domain.users import Permission
 from portal.services.messages import receive_event
 
 bp = Blueprint("webhooks", __name__)
@@ -13,6 +15,7 @@ BYTES_MAX = 64 * 1024
 
 
 @bp.post("/webhooks/<account_code>")
+@require(Permission.PUBLIC)
 def receive(account_code: str) -> tuple[Response, int] | tuple[str, int]:
     """Take an event in; a 2xx is sent only when it is stored."""
     # Holds also for a body that comes in chunks and says no length beforehand.

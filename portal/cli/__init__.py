@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "run": ("portal.cli.batches:run", "Start and watch batch runs."),
     "check": ("portal.cli.checks:check", "Prove that the books are right."),
     "states": ("portal.cli.states:states", "Show the states of a thing and the ways between."),
+    "openapi": ("portal.cli.openapi:openapi", "Print the description of the API."),
+    "screenshots": ("portal.cli.screenshots:screenshots", "Take pictures of the pages."),
     "config": ("portal.cli.ground:config", "Show every setting, its value and its meaning."),
     "doctor": ("portal.cli.doctor:doctor", "Check that the portal can run here."),
     "db": ("portal.cli.ground:db", "Bring the database to the newest schema."),

@@ -110,6 +110,12 @@ class Invoice(OrganisationMixin, IdMixin, CreatedMixin, Base):
         ),
         Index("ix_invoices_payer", "organisation_id", "payer_id"),
         # The orders of the list, as portal/queries/tables/invoices.py asks for them.
+        live_index(
+            "ix_invoices_rare_kind",
+            "organisation_id",
+            "kind",
+            where="kind IN ('correction', 'charge')",
+        ),
         _list_index("number", "series", "COALESCE(year, 0)", "COALESCE(number, 0)"),
         _list_index("issued", "COALESCE(issued_on, 'infinity'::date)"),
         _list_index("due", "COALESCE(due_on, 'infinity'::date)"),

@@ -38,12 +38,14 @@ class KeyNotFound(NotFound):
 
 
 class KeyHolder(NamedTuple):
-    """The external system behind a valid key."""
+    """The external system behind a valid key, and what of its organisation each request needs."""
 
     organisation_id: UUID
     key_id: UUID
     name: str
     scopes: tuple[str, ...]
+    currency: str
+    zone: str
 
 
 def add_key(
@@ -109,13 +111,16 @@ def use_key(*, key: str, now: datetime) -> KeyHolder | None:
     if not _KEY.fullmatch(key):
         return None
     with transaction():
-        # The key's hash opens its own row and no other, before the organisation is known.
-        execute("SELECT set_config('app.key_hash', %s, true)", (key_hash(key).hex(),))
+        # The key's hash opens its own row and no other, before the organisation is known. One
+        # statement: the row is looked for with what the setting returns, so only after it is set.
         row = fetch_one(
-            "SELECT organisation_id, id, name, scopes, last_used_at FROM api_keys"
-            " WHERE key_hash = %s AND revoked_at IS NULL"
-            " AND (expires_at IS NULL OR expires_at > %s)",
-            (key_hash(key), now),
+            "SELECT k.organisation_id, k.id, k.name, k.scopes, k.last_used_at, o.currency, o.zone"
+            " FROM (SELECT set_config('app.key_hash', %s, true) AS hash OFFSET 0) opened"
+            " CROSS JOIN LATERAL (SELECT * FROM api_keys"
+            " WHERE key_hash = decode(opened.hash, 'hex') AND revoked_at IS NULL"
+            " AND (expires_at IS NULL OR expires_at > %s) OFFSET 0) k"
+            " JOIN organisations o ON o.id = k.organisation_id",
+            (key_hash(key).hex(), now),
         )
     if row is None:
         return None
@@ -125,7 +130,9 @@ def use_key(*, key: str, now: datetime) -> KeyHolder | None:
                 "UPDATE api_keys SET last_used_at = %s WHERE organisation_id = %s AND id = %s",
                 (now, current_organisation_id(), row.id),
             )
-    return KeyHolder(row.organisation_id, row.id, row.name, tuple(row.scopes))
+    return KeyHolder(
+        row.organisation_id, row.id, row.name, tuple(row.scopes), row.currency, row.zone
+    )
 
 
 def key_hash(key: str) -> bytes:

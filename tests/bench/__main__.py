@@ -5,12 +5,15 @@ Sizes can be named: `make bench ARGS='20000 200000'`.
 
 import sys
 
+from tests.bench.api import bench_api
 from tests.bench.batches import bench_issue_and_collect, bench_workers
 
 DEFAULT_SIZES = (20_000, 200_000)
 WORKERS_SIZE_MAX = 60_000
+API_SIZE_MAX = 20_000
 
 if __name__ == "__main__":
     sizes = [int(argument) for argument in sys.argv[1:]] or list(DEFAULT_SIZES)
     bench_issue_and_collect(sizes)
     bench_workers(min(sizes[-1], WORKERS_SIZE_MAX))
+    bench_api(min(sizes[0], API_SIZE_MAX))

@@ -37,7 +37,13 @@ APPEND_ONLY = {
     "message_deliveries",
     "postings",
 }
-DELETABLE = {"invoice_lines", "memberships", "staged_lines", "user_sessions"}
+DELETABLE = {
+    "idempotency_keys",
+    "invoice_lines",
+    "memberships",
+    "staged_lines",
+    "user_sessions",
+}
 
 # Foreign keys by which nobody looks for children, whose parents are never deleted.
 UNINDEXED = {

@@ -125,6 +125,10 @@ LEDGER = {
 }
 
 RUNS = {
+    "ck_idempotency_keys_key_length": Copy("idempotency_keys", {"key": "''"}),
+    "ck_idempotency_keys_reply_whole": Copy(
+        "idempotency_keys", {"key": "'another'", "status": "NULL"}
+    ),
     "ck_batch_runs_state_known": Copy("batch_runs", {"state": "'lost'"}),
     "uq_batch_runs_organisation_id_number": Copy("batch_runs", {"request_key": "NULL"}),
     "uq_batch_runs_organisation_id_request_key": Copy(

@@ -51,6 +51,16 @@ def write_the_rest(organisation: UUID) -> None:
             state="completed",
         )
         insert_row(
+            "idempotency_keys",
+            organisation_id=organisation,
+            key="once",
+            request_hash=b"hash",
+            status=201,
+            headers={},
+            body=b"{}",
+            created_at=NOW,
+        )
+        insert_row(
             "inbox_messages",
             organisation_id=organisation,
             gateway_account_id=account.id,

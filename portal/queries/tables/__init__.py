@@ -35,6 +35,7 @@ from portal.queries.tables._shape import (
     Range,
     Reference,
     Table,
+    Text,
     Words,
 )
 from portal.queries.tables._text import read_text, write_text
@@ -42,7 +43,7 @@ from portal.queries.tables._values import SPANS
 from portal.queries.tables.attempts import ATTEMPT_TABLE
 from portal.queries.tables.invoices import INVOICE_TABLE
 from portal.queries.tables.payers import PAYER_TABLE
-from portal.queries.tables.payments import PAYMENT_TABLE
+from portal.queries.tables.payments import PAYMENT_TABLE, WORKLISTS
 from portal.queries.tables.runs import RUN_TABLE
 
 TABLES = (INVOICE_TABLE, PAYMENT_TABLE, ATTEMPT_TABLE, PAYER_TABLE, RUN_TABLE)
@@ -58,6 +59,7 @@ __all__ = [
     "RUN_TABLE",
     "SPANS",
     "TABLES",
+    "WORKLISTS",
     "ArgumentRefused",
     "Choice",
     "Column",
@@ -73,6 +75,7 @@ __all__ = [
     "Table",
     "TableRequest",
     "Term",
+    "Text",
     "ThingMissing",
     "Totals",
     "Words",

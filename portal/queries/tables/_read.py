@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from portal.domain.payers import name_sort_key
 from portal.queries.tables._cursor import Cursor, write_cursor
 from portal.queries.tables._request import TableRequest
-from portal.queries.tables._shape import Choice, Range, Reference, Table
+from portal.queries.tables._shape import Choice, Filter, Range, Reference, Table, Text
 from portal.sql import fetch_plain, stream_plain
 
 # Up to here a list is counted to the row; beyond it says "more than", until somebody asks.
 COUNT_MAX = 1_000
 STREAM_ROWS = 2_000
+NO_TEXT = "none"
 # A prefix ends before the same text with the greatest character behind it.
 LAST_CHARACTER = "\U0010ffff"
 
@@ -61,6 +62,8 @@ class _Search(NamedTuple):
     conditions: list[str]
     parts: dict[str, str]
     parameters: dict[str, Any]
+    # Whether the conditions name few rows, so that it is quicker to sort those.
+    is_narrow: bool
 
     def where(self, *more: str) -> str:
         return " AND ".join([*self.conditions, *(one for one in more if one)]) or "true"
@@ -170,7 +173,6 @@ def _select(
     goes_down = is_descending != is_backward
     direction = "DESC" if goes_down else "ASC"
     keys = [key.sql for key in column.keys]
-    order = ", ".join(f"{sql} {direction}" for sql in [*keys, f"{table.alias}.id"])
     beyond = ""
     if cursor is not None:
         for place, value in enumerate(cursor.values):
@@ -182,10 +184,23 @@ def _select(
             f" ({', '.join([*given, '%(k_id)s'])})"
         )
     limit = f" LIMIT {rows_max}" if rows_max is not None else ""
-    listed = ", ".join(
-        [*(f"({key})::text" for key in keys), *(column.sql for column in table.columns)]
+    # Ordered by a column of its own, the rows of the parts are merged as they come; ordered by an
+    # expression, all of them would be sorted once more.
+    named = [f"sort_{place}" for place in range(len(keys))]
+    order = ", ".join(f"{table.alias}.{name} {direction}" for name in [*named, "id"])
+    ordered = ", ".join(f"{sql} {direction}" for sql in [*keys, f"{table.alias}.id"])
+    every = (
+        f"SELECT {table.alias}.*,"
+        f" {', '.join(f'{sql} AS {name}' for sql, name in zip(keys, named, strict=True))}"
+        f" FROM {table.source} {table.alias} WHERE "
     )
-    found = _merged(table, search, beyond)
+    branches = [
+        f"({every}{each} ORDER BY {ordered}{limit})" for each in _branches(table, search, beyond)
+    ]
+    listed = ", ".join(
+        [*(f"({table.alias}.{name})::text" for name in named), *(c.sql for c in table.columns)]
+    )
+    found = " UNION ALL ".join(branches)
     return (
         f"SELECT {listed} FROM (SELECT * FROM ({found}) AS {table.alias} ORDER BY {order}{limit})"
         f" AS {table.alias} {table.joins} ORDER BY {order}",
@@ -193,21 +208,22 @@ def _select(
     )
 
 
-def _merged(table: Table, search: _Search, beyond: str) -> str:
-    """Write what a page is taken from: the table, or its parts one below the other."""
-    every = f"SELECT {table.alias}.* FROM {table.source} {table.alias} WHERE"
+def _branches(table: Table, search: _Search, beyond: str) -> list[str]:
+    """Write the conditions of what a page is taken from: of each part, or of all rows at once."""
     if table.parts is None:
-        return f"{every} {search.where(beyond)}"
-    branches = [
-        f"{every} {search.where(f'{table.parts.sql} = {_quoted(part)}', condition, beyond)}"
+        return [search.where(beyond)]
+    if search.is_narrow:
+        return [search.where(search.any_part(table), beyond)]
+    return [
+        search.where(f"{table.parts.sql} = {_quoted(part)}", condition, beyond)
         for part, condition in search.parts.items()
-    ]
-    return " UNION ALL ".join(branches) or f"{every} false"
+    ] or ["false"]
 
 
 def _search(table: Table, request: TableRequest) -> _Search:
     conditions: list[str] = []
     parameters: dict[str, Any] = {"today": request.today}
+    is_narrow = False
     chosen: dict[str, list[Any]] = {}
     for term in request.terms:
         chosen.setdefault(term.filter.name, []).append(term.value)
@@ -215,8 +231,10 @@ def _search(table: Table, request: TableRequest) -> _Search:
     for name, values in chosen.items():
         one = table.filter(name)
         assert one is not None
+        possible = _possible_parts(one, values)
         if table.parts is not None and name == table.parts.choice:
-            parts = _chosen_parts(table.parts.values, values)
+            wanted = _chosen_parts(table.parts.values, values)
+            parts = {part: wanted[part] for part in parts if part in wanted}
         elif isinstance(one, Choice):
             conditions.append(_any_of(one, values, parameters))
         elif isinstance(one, Range):
@@ -224,13 +242,29 @@ def _search(table: Table, request: TableRequest) -> _Search:
         elif isinstance(one, Reference):
             parameters[name] = values[0]
             conditions.append(f"({one.sql.replace('%(value)s', f'%({name})s')})")
+        elif isinstance(one, Text):
+            parameters[name] = values[0]
+            conditions.append(f"{one.sql} = %({name})s")
         else:
             text = str(values[0])
             least = name_sort_key(text)
             parameters |= {"text": text, "least": least, "end": least + LAST_CHARACTER}
             parameters |= one.read(text)
             conditions.append(f"({one.sql})")
-    return _Search(conditions, parts, parameters)
+            is_narrow = True
+        if possible:
+            parts = {part: extra for part, extra in parts.items() if part in possible}
+    return _Search(conditions, parts, parameters, is_narrow)
+
+
+def _possible_parts(one: Filter, values: Sequence[Any]) -> frozenset[str]:
+    """Name the parts in which the wanted rows can lie; none is said where it is any."""
+    if isinstance(one, Range):
+        is_above_zero = any(least is not None and least > 0 for least, _ in values if one.parts)
+        return frozenset(one.parts if is_above_zero else ())
+    if isinstance(one, Choice) and all(option.parts for option in values):
+        return frozenset(part for option in values for part in option.parts)
+    return frozenset()
 
 
 def _chosen_parts(values: Sequence[str], options: Sequence[Any]) -> dict[str, str]:
@@ -254,7 +288,7 @@ def _any_of(choice: Choice, options: Sequence[Any], parameters: dict[str, Any]) 
 
 
 def _within(one: Range, bounds: Sequence[Any], parameters: dict[str, Any]) -> list[str]:
-    found = []
+    found = [one.present] if one.present else []
     for place, (least, end) in enumerate(bounds):
         for side, value, sign in (("least", least, ">="), ("end", end, "<")):
             if value is not None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from portal.domain.errors import Invalid, NotFound
 from portal.ids import parse_public_id
 from portal.queries.tables._cursor import Cursor, read_cursor
-from portal.queries.tables._shape import Choice, Column, Filter, Range, Reference, Table
+from portal.queries.tables._shape import Choice, Column, Filter, Range, Reference, Table, Text
 from portal.queries.tables._values import ValueUnreadable, read_bounds
 from portal.sql import fetch_one
 
@@ -183,7 +183,8 @@ def _read_term(table: Table, name: str, text: str, *, today: date, currency: str
     stripped = " ".join(text.split())
     if not stripped:
         raise _refusal(name, f"The value of “{one.words}” is empty.")
-    return Term(one, "", stripped, stripped, f"{one.words}: “{stripped}”")
+    said = one.say(stripped) if isinstance(one, Text) else f"“{stripped}”"
+    return Term(one, "", stripped, stripped, f"{one.words}: {said}")
 
 
 def _choose(choice: Choice, name: str, text: str) -> Term:

@@ -57,7 +57,7 @@ class Option(NamedTuple):
 
     value: str
     words: str
-    # The parts of the table in which its rows lie, where the choice is that of the parts.
+    # The parts of the table in which its rows lie, where that is not all of them.
     parts: tuple[str, ...] = ()
     # What is true of its rows beyond that; may use %(today)s.
     sql: str = ""
@@ -81,7 +81,11 @@ class Range(NamedTuple):
     name: str
     words: str
     kind: Kind
+    # As an index has it; where that stands in for an absent value, `present` leaves those out.
     sql: str
+    present: str = ""
+    # The parts of the table in which the value can be above zero.
+    parts: tuple[str, ...] = ()
 
 
 class Reference(NamedTuple):
@@ -93,6 +97,17 @@ class Reference(NamedTuple):
     # %(value)s is the id.
     sql: str
     label_sql: str
+
+
+class Text(NamedTuple):
+    """A filter by a short text that a column holds exactly, such as a code; `none` is no text."""
+
+    name: str
+    words: str
+    hint: str
+    sql: str
+    # What a value reads like where it is shown as a condition.
+    say: Callable[[str], str] = str
 
 
 class Words(NamedTuple):
@@ -107,7 +122,7 @@ class Words(NamedTuple):
     read: Callable[[str], Mapping[str, Any]] = lambda _text: {}
 
 
-Filter = Choice | Range | Reference | Words
+Filter = Choice | Range | Reference | Text | Words
 
 
 class Parts(NamedTuple):

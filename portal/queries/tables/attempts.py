@@ -2,6 +2,7 @@
 
 from portal.domain.payments import AttemptState
 from portal.domain.users import Permission
+from portal.queries.invoices import document_number
 from portal.queries.tables._shape import (
     Choice,
     Column,
@@ -12,6 +13,13 @@ from portal.queries.tables._shape import (
     Range,
     Reference,
     Table,
+    Text,
+)
+from portal.queries.tables.payments import SENTENCES_SQL, say_code
+
+PARKED_SQL = (
+    "a.id IN (SELECT m.aggregate_id FROM messages m"
+    " WHERE m.organisation_id = a.organisation_id AND m.state = 'parked')"
 )
 
 ATTEMPT_TABLE = Table(
@@ -24,6 +32,7 @@ ATTEMPT_TABLE = Table(
         "JOIN payments y ON (y.organisation_id, y.id) = (a.organisation_id, a.payment_id)"
         " JOIN payers p ON (p.organisation_id, p.id) = (y.organisation_id, y.payer_id)"
         " LEFT JOIN invoices i ON (i.organisation_id, i.id) = (y.organisation_id, y.invoice_id)"
+        f" LEFT JOIN {SENTENCES_SQL} ON reasons.code = a.reason_code"
     ),
     columns=(
         Column("id", "Id", Kind.ID, "a.id", noun="attempt", is_shown=False),
@@ -44,14 +53,24 @@ ATTEMPT_TABLE = Table(
             "invoice",
             "Invoice",
             Kind.TEXT,
-            "i.series || '-' || i.year || '-'"
-            " || lpad(i.number::text, greatest(6, length(i.number::text)), '0')",
+            document_number("i"),
             noun="invoice",
         ),
         Column("try", "Try", Kind.COUNT, "a.number", noun="payment"),
         Column("state", "State", Kind.STATE, "a.state", states=AttemptState),
-        Column("reason", "Reason", Kind.TEXT, "COALESCE(a.reason, a.reason_code)"),
-        Column("next", "Next try", Kind.DAY, "y.next_attempt_on"),
+        Column(
+            "reason",
+            "Reason",
+            Kind.TEXT,
+            "COALESCE(reasons.sentence, a.reason, a.reason_code)",
+        ),
+        # What is planned follows from the last attempt, and stands there alone.
+        Column(
+            "next",
+            "Next try",
+            Kind.DAY,
+            "CASE WHEN a.number = y.attempts_count THEN y.next_attempt_on END",
+        ),
         Column(
             "amount",
             "Amount",
@@ -73,8 +92,11 @@ ATTEMPT_TABLE = Table(
             tuple(Option(one.value, one.label, (one.value,)) for one in AttemptState),
             is_facet=True,
         ),
+        Text("reason", "Reason", "the code of the reason", "a.reason_code", say=say_code),
         Range("day", "Day", Kind.DAY, "a.business_on"),
         Range("amount", "Amount", Kind.MONEY, "a.amount_minor"),
+        Text("currency", "Currency", "three letters", "a.currency"),
+        Choice("message", "Message", (Option("parked", "Parked", sql=PARKED_SQL),)),
         Range("try", "Try", Kind.COUNT, "a.number"),
         Reference(
             "payment",

@@ -1,6 +1,5 @@
 """The list of invoices and credit notes."""
 
-import re
 from typing import Any
 
 from portal.domain.invoices import (
@@ -8,8 +7,10 @@ from portal.domain.invoices import (
     STORED_INVOICE_STATUSES,
     InvoiceKind,
     InvoiceStatus,
+    parse_document_number,
 )
 from portal.domain.users import Permission
+from portal.queries.invoices import document_number
 from portal.queries.tables._shape import (
     Choice,
     Column,
@@ -20,11 +21,17 @@ from portal.queries.tables._shape import (
     Range,
     Reference,
     Table,
+    Text,
     Words,
-    options_of,
 )
 
 OPEN = (InvoiceStatus.UNPAID, InvoiceStatus.PARTIALLY_PAID, InvoiceStatus.IN_PAYMENT)
+# Where an invoice is a credit note, and where it is none.
+CREDIT = (InvoiceStatus.CREDIT_LEFT, InvoiceStatus.CREDIT_USED)
+OWED = (*OPEN, InvoiceStatus.PAID)
+# A day that is not known yet stands behind all others.
+ISSUED_SQL = "COALESCE(i.issued_on, 'infinity'::date)"
+DUE_SQL = "COALESCE(i.due_on, 'infinity'::date)"
 OVERDUE_SQL = "i.due_on < %(today)s"
 # A document is found by its whole number, its reference, or the beginning of its payer's name.
 _FOUND = (
@@ -36,7 +43,6 @@ _FOUND = (
     " ON (n.organisation_id, n.payer_id) = (p.organisation_id, p.id)"
     " WHERE p.name_sort >= %(least)s AND p.name_sort < %(end)s)"
 )
-_NUMBER = re.compile(r"([A-Z]{1,10})-([0-9]{4})-([0-9]{1,15})")
 
 
 def _statuses() -> list[Option]:
@@ -49,9 +55,18 @@ def _statuses() -> list[Option]:
     ]
 
 
+def _kinds() -> list[Option]:
+    """Say of each kind in which statuses it cannot be."""
+    options = []
+    for kind in InvoiceKind:
+        others = OWED if kind is InvoiceKind.CREDIT_NOTE else CREDIT
+        parts = tuple(one.value for one in STORED_INVOICE_STATUSES if one not in others)
+        options.append(Option(kind.value, kind.label, parts))
+    return options
+
+
 def _read_number(text: str) -> dict[str, Any]:
-    found = _NUMBER.fullmatch(text.upper())
-    series, year, number = found.groups() if found else (None, None, None)
+    series, year, number = parse_document_number(text) or (None, None, None)
     return {"series": series, "year": year, "number": number}
 
 
@@ -68,8 +83,7 @@ INVOICE_TABLE = Table(
             "number",
             "Number",
             Kind.TEXT,
-            "i.series || '-' || i.year || '-'"
-            " || lpad(i.number::text, greatest(6, length(i.number::text)), '0')",
+            document_number("i"),
             keys=(
                 Key("i.series", "text"),
                 Key("COALESCE(i.year, 0)", "integer"),
@@ -94,7 +108,7 @@ INVOICE_TABLE = Table(
             "Issued",
             Kind.DAY,
             "i.issued_on",
-            keys=(Key("COALESCE(i.issued_on, 'infinity'::date)", "date"),),
+            keys=(Key(ISSUED_SQL, "date"),),
             is_descending_first=True,
         ),
         Column(
@@ -102,7 +116,7 @@ INVOICE_TABLE = Table(
             "Due",
             Kind.DAY,
             "i.due_on",
-            keys=(Key("COALESCE(i.due_on, 'infinity'::date)", "date"),),
+            keys=(Key(DUE_SQL, "date"),),
         ),
         Column(
             "total",
@@ -129,11 +143,18 @@ INVOICE_TABLE = Table(
     ),
     filters=(
         Choice("status", "Status", _statuses(), is_facet=True),
-        Choice("kind", "Kind", options_of(InvoiceKind), sql="i.kind"),
-        Range("issued", "Issued", Kind.DAY, "i.issued_on"),
-        Range("due", "Due", Kind.DAY, "i.due_on"),
+        Choice("kind", "Kind", _kinds(), sql="i.kind"),
+        Text("currency", "Currency", "three letters", "i.currency"),
+        Range("issued", "Issued", Kind.DAY, ISSUED_SQL, present="i.issued_on IS NOT NULL"),
+        Range("due", "Due", Kind.DAY, DUE_SQL, present="i.due_on IS NOT NULL"),
         Range("total", "Total", Kind.MONEY, "i.total_minor"),
-        Range("open", "Open amount", Kind.MONEY, "i.open_minor"),
+        Range(
+            "open",
+            "Open amount",
+            Kind.MONEY,
+            "i.open_minor",
+            parts=tuple(one.value for one in OPEN),
+        ),
         Reference(
             "payer",
             "Payer",

@@ -1,7 +1,8 @@
 """The list of payments."""
 
-from portal.domain.payments import OPEN_PAYMENT_STATES, PaymentState
+from portal.domain.payments import OPEN_PAYMENT_STATES, PaymentMethod, PaymentState
 from portal.domain.users import Permission
+from portal.queries.invoices import document_number
 from portal.queries.tables._shape import (
     Choice,
     Column,
@@ -12,19 +13,63 @@ from portal.queries.tables._shape import (
     Range,
     Reference,
     Table,
+    Text,
     Words,
+    options_of,
 )
+from rules.reasons import REASONS
 
-METHODS = (
-    Option("mandate", "Direct debit by mandate"),
-    Option("transfer", "Bank transfer"),
-    Option("by_hand", "At the desk"),
+# Why payments wait for a person, in the words of every page.
+WORKLISTS = {
+    "needs_payer": "The payer must act",
+    "hard_decline": "Declined for good",
+    "retries_exhausted": "Retries used up",
+    "gateway_trouble": "Gateway not reached",
+    "outcome_unknown": "Outcome unknown for long",
+    "mismatch": "Answer does not fit",
+    "conflicting_outcome": "Contradicting outcomes",
+}
+_STATES = (
+    Option(
+        "unresolved",
+        "To retry or decide",
+        (PaymentState.SCHEDULED.value, PaymentState.FAILED.value),
+        "y.state = 'scheduled' OR y.worklist IS NOT NULL",
+    ),
+    Option("open", "Under way", tuple(one.value for one in OPEN_PAYMENT_STATES)),
+    *(Option(one.value, one.label, (one.value,)) for one in PaymentState),
+)
+_WAITING = (
+    Option("any", "Any", sql="y.worklist IS NOT NULL"),
+    *(Option(value, words, sql=f"y.worklist = '{value}'") for value, words in WORKLISTS.items()),
+    Option("none", "On none", sql="y.worklist IS NULL"),
 )
 _FOUND = (
     "y.id IN (SELECT n.id FROM payers p JOIN payments n"
     " ON (n.organisation_id, n.payer_id) = (p.organisation_id, p.id)"
     " WHERE p.name_sort >= %(least)s AND p.name_sort < %(end)s)"
 )
+
+
+def _sentences() -> str:
+    """Write what every known code means as rows to join."""
+    rows = [f"('{one.code}', '{_doubled(one.sentence)}')" for one in REASONS.values()]
+    return f"(VALUES {', '.join(rows)})"
+
+
+def _doubled(sentence: str) -> str:
+    """Double what means something to SQL or its driver."""
+    return sentence.replace("'", "''").replace("%", "%%")
+
+
+def say_code(code: str) -> str:
+    """Write the code of a reason with what it means, where that is known."""
+    known = REASONS.get(code)
+    return f"{known.sentence.rstrip('.')} ({code})" if known else code
+
+
+# The sentences of reasons, to be joined for the rows of a page.
+SENTENCES_SQL = f"{_sentences()} AS reasons (code, sentence)"
 
 PAYMENT_TABLE = Table(
     noun="payment",
@@ -35,6 +80,7 @@ PAYMENT_TABLE = Table(
     joins=(
         "JOIN payers p ON (p.organisation_id, p.id) = (y.organisation_id, y.payer_id)"
         " LEFT JOIN invoices i ON (i.organisation_id, i.id) = (y.organisation_id, y.invoice_id)"
+        f" LEFT JOIN {SENTENCES_SQL} ON reasons.code = y.reason_code"
     ),
     columns=(
         Column("id", "Id", Kind.ID, "y.id", noun="payment", is_shown=False),
@@ -54,13 +100,17 @@ PAYMENT_TABLE = Table(
             "invoice",
             "Invoice",
             Kind.TEXT,
-            "i.series || '-' || i.year || '-'"
-            " || lpad(i.number::text, greatest(6, length(i.number::text)), '0')",
+            document_number("i"),
             noun="invoice",
         ),
         Column("state", "State", Kind.STATE, "y.state", states=PaymentState),
         Column("attempts", "Attempts", Kind.COUNT, "y.attempts_count"),
-        Column("reason", "Last reason", Kind.TEXT, "COALESCE(y.explanation, y.reason_code)"),
+        Column(
+            "reason",
+            "Last reason",
+            Kind.TEXT,
+            "COALESCE(reasons.sentence, y.explanation, y.reason_code)",
+        ),
         Column("next", "Next try", Kind.DAY, "y.next_attempt_on"),
         Column(
             "amount",
@@ -78,30 +128,14 @@ PAYMENT_TABLE = Table(
         Column("version", "Version", Kind.COUNT, "y.version", is_shown=False),
     ),
     filters=(
-        Choice(
-            "state",
-            "State",
-            (
-                Option("open", "Under way", tuple(one.value for one in OPEN_PAYMENT_STATES)),
-                *(Option(one.value, one.label, (one.value,)) for one in PaymentState),
-            ),
-            is_facet=True,
-        ),
-        Choice(
-            "worklist",
-            "Worklist",
-            (
-                Option("needs_payer", "The payer must act"),
-                Option("hard_decline", "Declined for good"),
-                Option("retries_exhausted", "Retries used up"),
-                Option("conflicting_outcome", "Contradicting outcomes"),
-            ),
-            sql="y.worklist",
-        ),
-        Choice("method", "Method", METHODS, sql="y.method"),
+        Choice("state", "State", _STATES, is_facet=True),
+        Choice("worklist", "Worklist", _WAITING),
+        Text("reason", "Reason", "the code of the last reason", "y.reason_code", say=say_code),
+        Choice("method", "Method", options_of(PaymentMethod), sql="y.method"),
         Range("started", "Started", Kind.DAY, "y.started_on"),
         Range("next", "Next try", Kind.DAY, "y.next_attempt_on"),
         Range("amount", "Amount", Kind.MONEY, "y.amount_minor"),
+        Text("currency", "Currency", "three letters", "y.currency"),
         Range("attempts", "Attempts", Kind.COUNT, "y.attempts_count"),
         Reference(
             "payer",
@@ -115,9 +149,8 @@ PAYMENT_TABLE = Table(
             "Invoice",
             "invoice",
             "y.invoice_id = %(value)s",
-            "SELECT COALESCE(series || '-' || year || '-'"
-            " || lpad(number::text, greatest(6, length(number::text)), '0'), 'draft')"
-            " FROM invoices WHERE id = %(value)s",
+            f"SELECT COALESCE({document_number('i')}, 'draft') FROM invoices i"
+            " WHERE id = %(value)s",
         ),
         Words("text", "Search", "the beginning of a payer's name", _FOUND),
     ),

@@ -1,6 +1,6 @@
 """The list of batch runs."""
 
-from portal.domain.batches import RunState
+from portal.domain.batches import RunState, list_startable_jobs
 from portal.domain.users import Permission
 from portal.queries.tables._shape import (
     Choice,
@@ -13,14 +13,7 @@ from portal.queries.tables._shape import (
     options_of,
 )
 
-JOBS = (
-    Option("invoice_issuing", "Issue invoices"),
-    Option("deposit_matching", "Apply credits and deposits"),
-    Option("payment_collection", "Collect payments"),
-    Option("payment_retrying", "Retry payments"),
-    Option("settlement_closing", "Close settlements"),
-    Option("ledger_check", "Check the books"),
-)
+JOBS = tuple(Option(job.name, job.title) for job in list_startable_jobs())
 
 RUN_TABLE = Table(
     noun="run",

@@ -1,0 +1,243 @@
+"""What an invoice looks like outside, and how a draft is written by a machine."""
+
+from datetime import date
+from typing import Any
+
+from marshmallow import fields, validate
+
+from portal.api.answers import money, number, shown_id
+from portal.api.fields import (
+    Day,
+    Number,
+    PublicId,
+    Strict,
+    Text,
+    amount_of_money,
+    calendar_day,
+    many,
+    moment,
+    noun_name,
+    own_id,
+    state_of,
+    whole,
+    words,
+)
+from portal.domain.invoices import (
+    AWAITING_INVOICE_STATUSES,
+    InvoiceKind,
+    InvoiceState,
+    InvoiceStatus,
+)
+from portal.queries.invoices import InvoiceRow, LineRow, TaxRow
+from portal.services.invoices import NewInvoice, NewLine
+
+DESCRIPTION_CHARACTERS_MAX = 2000
+REFERENCE_CHARACTERS_MAX = 100
+REASON_CHARACTERS_MAX = 500
+CODE_CHARACTERS_MAX = 40
+LINES_MAX = 1000
+WRITTEN_KINDS = (InvoiceKind.INVOICE, InvoiceKind.CREDIT_NOTE)
+
+
+class LineSchema(Strict):
+    """A line of a document."""
+
+    object = noun_name("line")
+    position = whole()
+    description = words()
+    quantity = words(example="12.5")
+    unit_price = words(example="12.5", description="Exact, in the currency of the document.")
+    net = amount_of_money()
+    revenue_code = words()
+    tax_code = words()
+
+
+class TaxSchema(Strict):
+    """The tax of one category of an issued document."""
+
+    object = noun_name("tax")
+    tax_code = words()
+    rate_bps = whole(description="In hundredths of a percent.")
+    net = amount_of_money()
+    tax = amount_of_money()
+
+
+class InvoiceSchema(Strict):
+    """An invoice or credit note with its lines and taxes."""
+
+    object = noun_name("invoice")
+    id = own_id("invoice")
+    number = words(none=True, description="Null while it is a draft.")
+    kind = state_of(InvoiceKind)
+    state = state_of(InvoiceState)
+    status = state_of(InvoiceStatus, description="How it stands today, in one word.")
+    payer_id = own_id("payer")
+    payer = words()
+    currency = words()
+    reference = words(none=True, description="What the source system calls it.")
+    order = words(none=True, description="The purchase order of the payer.")
+    date = calendar_day(none=True, description="The day of the document.")
+    issued = calendar_day(none=True)
+    due = calendar_day(none=True)
+    net = amount_of_money()
+    tax = amount_of_money(description="Nothing before it is issued.")
+    total = amount_of_money()
+    paid = amount_of_money()
+    credited = amount_of_money()
+    written_off = amount_of_money()
+    in_payment = amount_of_money(description="What payments under way may bring.")
+    open = amount_of_money()
+    credit_left = amount_of_money(description="What is left of a credit note.")
+    corrects_id = own_id("invoice", none=True, description="What a credit note takes back.")
+    voided_by_id = own_id("invoice", none=True, description="The credit note that voided it.")
+    lines = many(LineSchema)
+    taxes = many(TaxSchema)
+    created = moment()
+    version = whole()
+
+
+class NewLineSchema(Strict):
+    """A line of a draft."""
+
+    description = Text(longest=DESCRIPTION_CHARACTERS_MAX, required=True)
+    quantity = Number(required=True)
+    unit_price = Number(
+        required=True, metadata={"description": "Exact, in the currency of the document."}
+    )
+    revenue_code = Text(longest=CODE_CHARACTERS_MAX, required=True)
+    tax_code = Text(longest=CODE_CHARACTERS_MAX, required=True)
+
+
+class DraftSchema(Strict):
+    """A draft as a machine writes it; taxes and the total follow when it is issued."""
+
+    payer_id = PublicId("payer", required=True)
+    currency = fields.String(
+        required=True,
+        validate=validate.Regexp(r"^[A-Z]{3}\Z", error="It is not a code of ISO 4217 such as EUR."),
+        metadata={"pattern": "^[A-Z]{3}$", "example": "EUR"},
+    )
+    kind = fields.String(
+        load_default=InvoiceKind.INVOICE.value,
+        validate=validate.OneOf([one.value for one in WRITTEN_KINDS]),
+    )
+    reference = Text(longest=REFERENCE_CHARACTERS_MAX, allow_none=True, load_default=None)
+    order = Text(longest=REFERENCE_CHARACTERS_MAX, allow_none=True, load_default=None)
+    date = Day(allow_none=True, load_default=None)
+    lines = fields.List(
+        fields.Nested(NewLineSchema), required=True, validate=validate.Length(1, LINES_MAX)
+    )
+
+
+class VoidSchema(Strict):
+    """Why an invoice is voided."""
+
+    reason = Text(longest=REASON_CHARACTERS_MAX, required=True)
+
+
+def new_invoice(body: dict[str, Any]) -> NewInvoice:
+    """Turn what a machine wrote into a draft to be saved."""
+    return NewInvoice(
+        payer_id=body["payer_id"],
+        currency=body["currency"],
+        lines=[NewLine(**line) for line in body["lines"]],
+        kind=InvoiceKind(body["kind"]),
+        external_ref=body["reference"],
+        purchase_order_ref=body["order"],
+        document_on=body["date"],
+    )
+
+
+def written_draft(invoice: InvoiceRow, lines: list[LineRow]) -> dict[str, Any]:
+    """Write a draft as a machine would: what a merge patch is applied to."""
+    return {
+        "payer_id": shown_id("payer", invoice.payer_id),
+        "currency": invoice.currency,
+        "kind": invoice.kind.value,
+        "reference": invoice.external_ref,
+        "order": invoice.purchase_order_ref,
+        "date": invoice.document_on.isoformat() if invoice.document_on else None,
+        "lines": [
+            {
+                "description": line.description,
+                "quantity": number(line.quantity),
+                "unit_price": number(line.unit_price),
+                "revenue_code": line.revenue_code,
+                "tax_code": line.tax_code,
+            }
+            for line in lines
+        ],
+    }
+
+
+def shown_invoice(
+    invoice: InvoiceRow, lines: list[LineRow], taxes: list[TaxRow], *, on: date
+) -> dict[str, Any]:
+    """Write a document; whether it is overdue depends on the day."""
+    currency = invoice.currency
+    return {
+        "object": "invoice",
+        "id": shown_id("invoice", invoice.id),
+        "number": invoice.number,
+        "kind": invoice.kind.value,
+        "state": invoice.state.value,
+        "status": status_on(invoice, on).value,
+        "payer_id": shown_id("payer", invoice.payer_id),
+        "payer": invoice.payer_name,
+        "currency": currency,
+        "reference": invoice.external_ref,
+        "order": invoice.purchase_order_ref,
+        "date": invoice.document_on,
+        "issued": invoice.issued_on,
+        "due": invoice.due_on,
+        "net": money(invoice.net_minor, currency),
+        "tax": money(invoice.tax_minor, currency),
+        "total": money(invoice.total_minor, currency),
+        "paid": money(invoice.paid_minor, currency),
+        "credited": money(invoice.credited_minor, currency),
+        "written_off": money(invoice.written_off_minor, currency),
+        "in_payment": money(invoice.in_payment_minor, currency),
+        "open": money(invoice.open_minor, currency),
+        "credit_left": money(invoice.credit_left_minor, currency),
+        "corrects_id": shown_id("invoice", invoice.corrects_id),
+        "voided_by_id": shown_id("invoice", invoice.voided_by_id),
+        "lines": [_shown_line(line, currency) for line in lines],
+        "taxes": [_shown_tax(tax, currency) for tax in taxes],
+        "created": invoice.created_at,
+        "version": invoice.version,
+    }
+
+
+def status_on(invoice: InvoiceRow, on: date) -> InvoiceStatus:
+    """Say in one word how a document stands on a day, as its list says it."""
+    if invoice.state is not InvoiceState.ISSUED:
+        return InvoiceStatus(invoice.state.value)
+    if invoice.kind is InvoiceKind.CREDIT_NOTE:
+        return InvoiceStatus.CREDIT_LEFT if invoice.credit_left_minor else InvoiceStatus.CREDIT_USED
+    assert invoice.payment_status is not None, "the database gives each issued invoice one"
+    status = InvoiceStatus(invoice.payment_status.value)
+    is_late = invoice.due_on is not None and invoice.due_on < on
+    return InvoiceStatus.OVERDUE if is_late and status in AWAITING_INVOICE_STATUSES else status
+
+
+def _shown_line(line: LineRow, currency: str) -> dict[str, Any]:
+    return {
+        "object": "line",
+        "position": line.position,
+        "description": line.description,
+        "quantity": number(line.quantity),
+        "unit_price": number(line.unit_price),
+        "net": money(line.net_minor, currency),
+        "revenue_code": line.revenue_code,
+        "tax_code": line.tax_code,
+    }
+
+
+def _shown_tax(tax: TaxRow, currency: str) -> dict[str, Any]:
+    return {
+        "object": "tax",
+        "tax_code": tax.tax_code,
+        "rate_bps": tax.rate_bps,
+        "net": money(tax.net_minor, currency),
+        "tax": money(tax.tax_minor, currency),
+    }
