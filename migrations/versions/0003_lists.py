@@ -18,14 +18,20 @@ STATUS = (
     f" WHEN {SETTLED} > 0 THEN 'partially_paid'"
     " ELSE 'unpaid' END"
 )
+
+
+def _or_else(column: str, absent: str) -> str:
+    return f"(CASE WHEN {column} IS NULL THEN {absent} ELSE {column} END)"
+
+
 # index → (table, columns and expressions between the organisation and the id)
 ORDERS = {
     "ix_invoices_by_number": (
         "invoices",
-        ["status", "series", "COALESCE(year, 0)", "COALESCE(number, 0)"],
+        ["status", "series", _or_else("year", "0::smallint"), _or_else("number", "0::bigint")],
     ),
-    "ix_invoices_by_issued": ("invoices", ["status", "COALESCE(issued_on, 'infinity'::date)"]),
-    "ix_invoices_by_due": ("invoices", ["status", "COALESCE(due_on, 'infinity'::date)"]),
+    "ix_invoices_by_issued": ("invoices", ["status", _or_else("issued_on", "'infinity'::date")]),
+    "ix_invoices_by_due": ("invoices", ["status", _or_else("due_on", "'infinity'::date")]),
     "ix_invoices_by_total": ("invoices", ["status", "total_minor"]),
     "ix_invoices_by_open": ("invoices", ["status", "open_minor"]),
     "ix_payers_number": ("payers", ["number"]),

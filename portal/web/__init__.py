@@ -113,6 +113,7 @@ def register(app: Flask) -> None:
         htmx_config=json.dumps(HTMX), menu_lines=menu_lines, target=target,
         language=formats.language, visitor=visitors.known_visitor,
     )  # fmt: skip
+    app.jinja_env.filters["public_id"] = lambda value, noun: public_id(noun, value)
     Htmx(app)
     visitors.register(app)
     errors.register(app)

@@ -1,6 +1,6 @@
 """Figures, dates and states as people read them: the only place where they become text.
 
-The language of numbers and the time zone are those of the organisation in scope.
+Numbers are written as in the organisation's country, times in its zone, words in English.
 """
 
 import re
@@ -13,21 +13,43 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from babel.numbers import format_compact_decimal, format_decimal, format_percent
+from babel.numbers import (
+    format_compact_decimal,
+    format_decimal,
+    format_percent,
+    get_decimal_symbol,
+    get_group_symbol,
+)
 from flask import Flask
 from markupsafe import Markup
 
-from portal.domain.batches import ItemOutcome, RunState
-from portal.domain.money import currency_exponent
-from portal.domain.payments import PaymentState
+from portal.domain.batches import ItemOutcome, RunState, list_startable_jobs
+from portal.domain.deposits import DepositState
+from portal.domain.invoices import InvoiceStatus
+from portal.domain.messages import MessageState
+from portal.domain.money import currency_exponent, format_amount, parse_amount, parse_decimal
+from portal.domain.payers import MandateState
+from portal.domain.payments import AttemptState, PaymentState
 from portal.domain.states import State
+from portal.queries.tables import WORKLISTS
 from portal.web.visitors import known_visitor
 
+# The language of the words, and so of the names of months.
 LOCALE = "en_GB"
 ZONE = "UTC"
 
 # Currencies without a sign of their own stand as letters, `KWD 1.230`.
 _LETTER_BEFORE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
+
+# A point with one, two or more than three digits behind it groups nothing.
+_POINT_DECIMAL = re.compile(r"[+-]?[0-9]+\.(?:[0-9]{1,2}|[0-9]{4,})")
+
+# Signs between groups of digits, as pages write them and as keyboards have them.
+PLAIN_SIGNS = {
+    "\N{NARROW NO-BREAK SPACE}": " ",
+    "\N{NO-BREAK SPACE}": " ",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+}
 
 # Tone and picture of a badge: colour is never the only sign.
 OK = ("ok", "tick")
@@ -53,6 +75,44 @@ TONES: dict[State, tuple[str, str]] = {
     ItemOutcome.FAILED: BAD,
     ItemOutcome.UNKNOWN: HOLD,
     ItemOutcome.PARKED: PAUSED,
+    InvoiceStatus.DRAFT: IDLE,
+    InvoiceStatus.PENDING_APPROVAL: PAUSED,
+    InvoiceStatus.OVERDUE: BAD,
+    InvoiceStatus.UNPAID: INFO,
+    InvoiceStatus.PARTIALLY_PAID: WARN,
+    InvoiceStatus.IN_PAYMENT: INFO,
+    InvoiceStatus.PAID: OK,
+    InvoiceStatus.CREDIT_LEFT: INFO,
+    InvoiceStatus.CREDIT_USED: IDLE,
+    InvoiceStatus.VOIDED: IDLE,
+    InvoiceStatus.DISCARDED: IDLE,
+    AttemptState.CREATED: IDLE,
+    AttemptState.SENDING: INFO,
+    AttemptState.PENDING: INFO,
+    AttemptState.UNKNOWN: HOLD,
+    AttemptState.SUCCEEDED: OK,
+    AttemptState.DECLINED: BAD,
+    AttemptState.ERRORED: WARN,
+    AttemptState.ABORTED: IDLE,
+    AttemptState.RETURNED: BAD,
+    DepositState.EXPECTED: IDLE,
+    DepositState.RECEIVED: INFO,
+    DepositState.HELD: OK,
+    DepositState.PARTIALLY_APPLIED: INFO,
+    DepositState.APPLIED: IDLE,
+    DepositState.RELEASE_REQUESTED: WARN,
+    DepositState.RELEASED: IDLE,
+    DepositState.FORFEITED: IDLE,
+    MandateState.DRAFT: IDLE,
+    MandateState.REQUESTED: INFO,
+    MandateState.ACTIVE: OK,
+    MandateState.SUSPENDED: PAUSED,
+    MandateState.CANCELLED: IDLE,
+    MandateState.EXPIRED: IDLE,
+    MessageState.READY: INFO,
+    MessageState.DONE: OK,
+    MessageState.PARKED: PAUSED,
+    MessageState.WILL_NOT_SEND: IDLE,
     PaymentState.SCHEDULED: WARN,
     PaymentState.PROCESSING: INFO,
     PaymentState.REQUIRES_ACTION: HOLD,
@@ -63,19 +123,7 @@ TONES: dict[State, tuple[str, str]] = {
     PaymentState.REFUNDED: IDLE,
 }
 
-JOBS = {
-    "invoice_issuing": "Issue invoices",
-    "deposit_matching": "Apply credits and deposits",
-    "payment_collection": "Collect payments",
-    "payment_retrying": "Retry payments",
-    "settlement_closing": "Close settlements",
-    "ledger_check": "Check the books",
-}
-WORKLISTS = {
-    "needs_payer": "The payer must act",
-    "hard_decline": "Declined for good",
-    "retries_exhausted": "Retries used up",
-}
+JOBS = {job.name: job.title for job in list_startable_jobs()}
 
 
 def register(app: Flask) -> None:
@@ -83,7 +131,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(
         money=money, amount=amount, whole=whole, percent=percent, day=day, instant=instant,
         clock_time=clock_time, duration=duration, job=job_in_words, worklist=worklist_in_words,
-        tone=tone_of,
+        tone=tone_of, plain_decimal=plain_decimal, rate=rate,
     )  # fmt: skip
 
 
@@ -101,9 +149,44 @@ def amount(amount_minor: int, currency: str) -> str:
     return str(pattern.apply(Decimal(amount_minor).scaleb(-currency_exponent(currency)), _locale()))
 
 
+def typed_amount(amount_minor: int, currency: str) -> str:
+    """Write an amount as people type it into a field: without groups, so that it reads back."""
+    text = format_amount(amount_minor, currency)
+    return text.replace(".", get_decimal_symbol(_locale()))
+
+
 def whole(number: int) -> str:
     """Write a count, `12,480`."""
     return format_decimal(number, locale=_locale())
+
+
+def plain_decimal(number: Decimal) -> str:
+    """Write a quantity or a price with all its digits and no more, `2,5`."""
+    text = f"{number.normalize():f}"
+    return text.replace(".", get_decimal_symbol(_locale()))
+
+
+def read_decimal(text: str) -> Decimal:
+    """Read a number as people of the organisation write it.
+
+    Raises: NumberMalformed.
+    """
+    return parse_decimal(*_as_typed(text))
+
+
+def read_amount(text: str, currency: str) -> int:
+    """Read an amount as people of the organisation write it.
+
+    Units: minor units.
+    Raises: AmountMalformed; AmountTooLarge.
+    """
+    shown, decimal, group = _as_typed(text)
+    return parse_amount(shown, currency, decimal=decimal, group=group)
+
+
+def rate(rate_bps: int) -> str:
+    """Write a rate, `19 %`."""
+    return f"{plain_decimal(Decimal(rate_bps) / 100)}\N{NO-BREAK SPACE}%"
 
 
 def short(amount_minor: int, currency: str) -> str:
@@ -124,14 +207,14 @@ def percent(part: int, total: int) -> str:
 
 def day(value: date) -> Markup:
     """Write a day, `18 Mar 2026`."""
-    shown = format_date(value, "d MMM y", locale=_locale())
+    shown = format_date(value, "d MMM y", locale=LOCALE)
     return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), shown)
 
 
 def instant(value: datetime) -> Markup:
     """Write an instant with its zone, `18 Mar 2026, 09:30 GMT`."""
     local = value.astimezone(_zone())
-    shown = f"{format_date(local, 'd MMM y', locale=_locale())}, {local:%H:%M} {local:%Z}"
+    shown = f"{format_date(local, 'd MMM y', locale=LOCALE)}, {local:%H:%M} {local:%Z}"
     return _time(value, shown)
 
 
@@ -179,6 +262,21 @@ def _time(value: datetime, shown: str) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         value.isoformat(timespec="seconds"), exact, shown
     )
+
+
+def _as_typed(text: str) -> tuple[str, str, str]:
+    """Return a number with its signs: those of the organisation, or a point where that is plain.
+
+    Shape: "12.50" is twelve and a half also where a point groups digits; "1.250" is not changed.
+    """
+    decimal, group = get_decimal_symbol(_locale()), get_group_symbol(_locale())
+    stripped = text.strip()
+    if decimal != "." and _POINT_DECIMAL.fullmatch(stripped):
+        return stripped, ".", ""
+    # The pages write signs that keyboards lack; people type the plain ones.
+    for written, typed in PLAIN_SIGNS.items():
+        stripped, group = stripped.replace(written, typed), group.replace(written, typed)
+    return stripped, decimal, group
 
 
 def _locale_code() -> str:

@@ -13,6 +13,7 @@ import pytest
 from portal.db import acting_for, transaction
 from portal.ids import public_id
 from portal.queries.tables import (
+    ATTEMPT_TABLE,
     INVOICE_TABLE,
     PAYER_TABLE,
     PAYMENT_TABLE,
@@ -197,6 +198,22 @@ def test_a_reference_finds_its_document(here: UUID) -> None:
     factories.make_issued_invoice(external_ref="R-77")
     factories.make_issued_invoice(external_ref="R-778")
     assert len(walk(INVOICE_TABLE, ("text", "R-77"))) == 1
+
+
+def test_a_code_is_compared_exactly_and_none_is_no_code(here: UUID) -> None:
+    for code in ("AM04", "am04", "AM041", None):
+        payment = factories.make_payment()
+        with transaction():
+            execute("UPDATE payments SET reason_code = %s WHERE id = %s", (code, payment.id))
+    for code, count in {"AM04": 1, "AM0": 0, "%": 0, "none": 1}.items():
+        assert len(walk(PAYMENT_TABLE, ("reason", code))) == count
+        assert read_totals(PAYMENT_TABLE, ask(PAYMENT_TABLE, ("reason", code))).rows_count == count
+    assert len(walk(PAYMENT_TABLE, ("reason", "AM04"), ("state", "processing"))) == 1
+    (term,) = ask(PAYMENT_TABLE, *read_text("reason:AM04")).terms
+    assert term.words == "Reason: There was not enough money in the account (AM04)"
+    assert write_text([term]) == "reason:AM04"
+    with pytest.raises(ArgumentRefused):
+        ask(PAYMENT_TABLE, ("reason", "AM04"), ("reason", "AC04"))
 
 
 def test_days_and_amounts_are_bounded_as_they_read(here: UUID) -> None:
@@ -390,3 +407,16 @@ def test_payers_are_sorted_by_their_names_without_accents(here: UUID) -> None:
         factories.make_payer(name=name)
     names = [row[1] for row in walk(PAYER_TABLE)]
     assert names == ["Ada", "élan", "Eton", "Zoë"]
+
+
+def test_rows_are_found_by_currency_and_attempts_by_a_parked_message(world: None) -> None:
+    for table in (INVOICE_TABLE, PAYMENT_TABLE, ATTEMPT_TABLE):
+        assert walk(table, ("currency", "EUR")) == walk(table)
+        assert walk(table, ("currency", "GBP")) == []
+    assert walk(ATTEMPT_TABLE, ("message", "parked")) == []
+    with transaction():
+        execute(
+            "UPDATE messages SET state = 'parked' WHERE aggregate_id ="
+            " (SELECT min(aggregate_id::text)::uuid FROM messages)"
+        )
+    assert len(walk(ATTEMPT_TABLE, ("message", "parked"))) == 1

@@ -22,7 +22,8 @@ from tests.pages import read_page
 from tests.web.conftest import make_worked_run, post, sign_in, token_on
 
 PUBLIC_ENDPOINTS = {
-    "assets.stylesheet", "auth.begin_session", "auth.sign_in", "health.show", "static"
+    "api_reference.show_error", "assets.stylesheet", "auth.begin_session", "auth.sign_in",
+    "health.show", "static",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 from flask import Flask, g
 
 from portal.domain.batches import ItemOutcome, RunState
+from portal.domain.money import AmountMalformed, AmountTooLarge, NumberMalformed
 from portal.domain.payments import PaymentState
 from portal.domain.states import State
 from portal.paths import STATIC
@@ -46,6 +48,108 @@ def test_money_has_the_digits_of_its_currency(
     with plain.app_context():
         g.visitor = visitor(locale, "UTC")
         assert formats.money(amount_minor, currency).replace("\xa0", " ") == shown
+
+
+@pytest.mark.parametrize(
+    ("locale", "text", "number"),
+    [
+        ("en_GB", "1,250.5", "1250.5"),
+        ("en_GB", "1250.5", "1250.5"),
+        ("en_GB", " 3 ", "3"),
+        ("en_GB", "-0.125", "-0.125"),
+        ("de_DE", "1.250,5", "1250.5"),
+        ("de_DE", "1250,5", "1250.5"),
+        ("de_DE", "12.50", "12.50"),
+        ("de_DE", "0.5", "0.5"),
+        ("de_DE", "1.2345", "1.2345"),
+        ("de_DE", "1.250", "1250"),
+        ("de_DE", "-2,5", "-2.5"),
+        ("fr_FR", "1 250,5", "1250.5"),
+        ("fr_FR", "1\u202f250,5", "1250.5"),
+        ("sv_SE", "1\u00a0250,5", "1250.5"),
+        ("de_CH", "1’250.5", "1250.5"),
+        ("de_CH", "1'250.5", "1250.5"),
+    ],
+)
+def test_a_number_is_read_as_people_of_the_organisation_write_it(
+    plain: Flask, locale: str, text: str, number: str
+) -> None:
+    with plain.app_context():
+        g.visitor = visitor(locale, "UTC")
+        assert formats.read_decimal(text) == Decimal(number)
+
+
+@pytest.mark.parametrize("locale", ["en_GB", "de_DE", "fr_FR"])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "x", "1,2,3", "1.2.3", "12,34,5", "1e3", "NaN", "٣", "--1", "1 2", "€5", "9" * 16,
+     "1" * 41, "0." + "1" * 9],
+)  # fmt: skip
+def test_what_is_no_number_is_refused(plain: Flask, locale: str, text: str) -> None:
+    with plain.app_context():
+        g.visitor = visitor(locale, "UTC")
+        with pytest.raises(NumberMalformed):
+            formats.read_decimal(text)
+
+
+@pytest.mark.parametrize(
+    ("locale", "currency", "text", "amount_minor"),
+    [
+        ("de_DE", "EUR", "1.904,20", 190_420),
+        ("de_DE", "EUR", "119", 11_900),
+        ("de_DE", "EUR", "119.00", 11_900),
+        ("de_DE", "EUR", "1.190", 119_000),
+        ("en_GB", "GBP", "1,904.20", 190_420),
+        ("en_GB", "GBP", "0.5", 50),
+        ("en_GB", "JPY", "1,904", 1_904),
+        ("de_DE", "KWD", "1,230", 1_230),
+    ],
+)
+def test_an_amount_is_read_in_the_decimals_of_its_currency(
+    plain: Flask, locale: str, currency: str, text: str, amount_minor: int
+) -> None:
+    with plain.app_context():
+        g.visitor = visitor(locale, "UTC")
+        assert formats.read_amount(text, currency) == amount_minor
+
+
+def test_an_amount_with_too_many_decimals_or_digits_is_refused(plain: Flask) -> None:
+    with plain.app_context():
+        g.visitor = visitor("de_DE", "UTC")
+        for text, currency in (("1,234", "EUR"), ("12.345", "USD"), ("1,5", "JPY")):
+            if currency == "USD":
+                assert formats.read_amount(text, currency) == 1_234_500, "a point groups here"
+                continue
+            with pytest.raises(AmountMalformed):
+                formats.read_amount(text, currency)
+        with pytest.raises(AmountTooLarge):
+            formats.read_amount("9" * 17, "EUR")
+
+
+LOCALES = (
+    "en_GB", "de_DE", "de_AT", "de_CH", "fr_FR", "sv_SE", "pl_PL", "es_ES", "en_IN", "ar_EG"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_what_a_field_is_filled_with_reads_back(plain: Flask, locale: str) -> None:
+    with plain.app_context():
+        g.visitor = visitor(locale, "UTC")
+        for currency in ("EUR", "JPY", "KWD"):
+            for amount_minor in (0, 5, 11_900, 190_420, 1_234_567_890, 10**15):
+                shown = formats.typed_amount(amount_minor, currency)
+                assert formats.read_amount(shown, currency) == amount_minor
+        for text in ("1", "2.5", "1250", "1234567.125", "-0.000001", "1.250", "100"):
+            number = Decimal(text)
+            assert formats.read_decimal(formats.plain_decimal(number)) == number
+
+
+@pytest.mark.parametrize("locale", [one for one in LOCALES if one != "en_IN"])
+def test_an_amount_that_a_page_shows_can_be_typed_in_again(plain: Flask, locale: str) -> None:
+    with plain.app_context():
+        g.visitor = visitor(locale, "UTC")
+        for amount_minor in (5, 190_420, 1_234_567_890):
+            assert formats.read_amount(formats.amount(amount_minor, "EUR"), "EUR") == amount_minor
 
 
 def test_an_instant_is_shown_in_the_organisations_zone(plain: Flask) -> None:

@@ -57,6 +57,12 @@ def _check_integer(text: str) -> None:
         raise ValueError(text)
 
 
+def _check_small(text: str) -> None:
+    _check_integer(text)
+    if not 0 <= int(text) < 1 << 15:
+        raise ValueError(text)
+
+
 def _check_date(text: str) -> None:
     if text not in {"infinity", "-infinity"}:
         date.fromisoformat(text)
@@ -74,7 +80,7 @@ def _check_text(text: str) -> None:
 
 _CHECKS: dict[str, Callable[[str], None]] = {
     "bigint": _check_integer,
-    "integer": _check_integer,
+    "smallint": _check_small,
     "date": _check_date,
     "timestamptz": _check_instant,
     "text": _check_text,

@@ -244,7 +244,8 @@ def _search(table: Table, request: TableRequest) -> _Search:
             conditions.append(f"({one.sql.replace('%(value)s', f'%({name})s')})")
         elif isinstance(one, Text):
             parameters[name] = values[0]
-            conditions.append(f"{one.sql} = %({name})s")
+            is_none = values[0] == NO_TEXT
+            conditions.append(f"{one.sql} {'IS NULL' if is_none else f'= %({name})s'}")
         else:
             text = str(values[0])
             least = name_sort_key(text)

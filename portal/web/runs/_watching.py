@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from flask import Blueprint, request, url_for
+from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from portal.clock import now_utc
@@ -17,14 +17,15 @@ from portal.queries.batches import (
     get_run,
     list_causes,
     list_items,
-    list_runs,
 )
+from portal.queries.tables import RUN_TABLE
 from portal.services.batches import restart_run, stop_run
 from portal.web.access import require, roles_with
 from portal.web.htmx import is_part_wanted, nothing_new, redirect_part, render_part
+from portal.web.runs._blueprint import RUN, bp
+from portal.web.tables import send_csv, show_list
 from portal.web.visitors import POLL_ARGUMENT, current_actor, current_visitor
 
-RUNS_MAX = 25
 ITEMS_MAX = 50
 # An item may be set aside in three ways; a chunk counts them as one.
 ASIDE = "aside"
@@ -34,10 +35,7 @@ POLL_SECONDS = 2
 POLL_SECONDS_LATER = 5
 LATER_SECONDS = 600.0
 ESTIMATE_SECONDS_MIN = 5.0
-NUMBER_DIGITS_MAX = 9
 QUARTERS = 4
-
-bp = Blueprint("runs", __name__, url_prefix="/runs")
 
 
 class FilterUnreadable(Invalid):
@@ -63,28 +61,21 @@ class Pace(NamedTuple):
     seconds_left: float | None
 
 
-@bp.get("")
+@bp.get("/runs")
 @require(Permission.VIEW_RUNS)
 def index() -> ResponseReturnValue:
-    """List the runs, the newest first, page by page."""
-    before, after = _number("before"), _number("after")
-    runs = list_runs(rows_max=RUNS_MAX + 1, before=before, after=after)
-    has_more = len(runs) > RUNS_MAX
-    if after is not None:
-        has_newer, has_older = has_more, True
-        runs = runs[-RUNS_MAX:]
-    else:
-        has_newer, has_older = before is not None, has_more
-        runs = runs[:RUNS_MAX]
-    newer = url_for(".index", after=runs[0].number) if runs and has_newer else None
-    older = url_for(".index", before=runs[-1].number) if runs and has_older else None
-    return render_part(
-        "runs/list.html", "runs/_table.html", runs=runs, now=now_utc(), newer=newer, older=older,
-        is_first=before is None and after is None,
-    )  # fmt: skip
+    """List the runs."""
+    return show_list(RUN_TABLE, page="runs/list.html")
 
 
-@bp.get('/<public("run"):run_id>')
+@bp.get("/runs.csv")
+@require(Permission.VIEW_RUNS)
+def download() -> ResponseReturnValue:
+    """Hand out the list as CSV."""
+    return send_csv(RUN_TABLE)
+
+
+@bp.get(RUN)
 @require(Permission.VIEW_RUNS)
 def show(run_id: UUID) -> ResponseReturnValue:
     """Show a run; a poll gets only what has changed since."""
@@ -115,7 +106,7 @@ def show(run_id: UUID) -> ResponseReturnValue:
     return render_part("runs/show.html", "runs/_progress.html", **context)
 
 
-@bp.post('/<public("run"):run_id>/stop')
+@bp.post(f"{RUN}/stop")
 @require(Permission.CONTROL_RUNS)
 def stop(run_id: UUID) -> ResponseReturnValue:
     """Let a run stop after the chunks that are being worked."""
@@ -123,7 +114,7 @@ def stop(run_id: UUID) -> ResponseReturnValue:
     return redirect_part(url_for(".show", run_id=run_id))
 
 
-@bp.post('/<public("run"):run_id>/restart')
+@bp.post(f"{RUN}/restart")
 @require(Permission.CONTROL_RUNS)
 def restart(run_id: UUID) -> ResponseReturnValue:
     """Let a stopped or failed run go on where it stood."""
@@ -200,15 +191,6 @@ def _item_id(text: str | None) -> UUID | None:
         return UUID(text) if text is not None else None
     except ValueError:
         raise FilterUnreadable(what="a page of items") from None
-
-
-def _number(name: str) -> int | None:
-    text = request.args.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX):
-        raise FilterUnreadable(what="a page of runs")
-    return int(text)
 
 
 def _poll_seconds(run: RunRow, now: datetime) -> int:

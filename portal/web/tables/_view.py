@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import request
 
 from portal.queries.tables import (
+    ROWS_DEFAULT,
     SPANS,
     Choice,
     Column,
@@ -66,6 +67,8 @@ class ListView(NamedTuple):
     request: TableRequest
     problems: Sequence[str]
     address: str
+    # The first page of the same list.
+    beginning: str
     text: str
     chips: list[Link]
     facets: list[FacetView]
@@ -95,11 +98,17 @@ class ListView(NamedTuple):
 
     @property
     def kept(self) -> list[tuple[str, str]]:
-        """The arguments that the form hands on unchanged."""
+        """The arguments that the form hands on unchanged, as it has no field for them."""
         shown = {one.name for one in self.fields}
-        kept = [term.argument for term in self.request.terms if term.filter.name not in shown]
+        kept = [
+            term.argument
+            for term in self.request.terms
+            if term.filter.name not in shown or not _has_field(term)
+        ]
         if self.request.sort != self.table.default_sort:
             kept.append(("sort", self.request.sort))
+        if self.request.rows != ROWS_DEFAULT:
+            kept.append(("limit", str(self.request.rows)))
         return kept
 
     def given(self, name: str, operator: str = "") -> list[str]:
@@ -130,6 +139,7 @@ def view_of(table: Table, reading: Reading) -> ListView:
         request=asked,
         problems=[error.message for error in reading.refused],
         address=request.path,
+        beginning=write_address(arguments),
         text=write_text(asked.terms),
         chips=[_chip(table, asked, term) for term in asked.terms],
         facets=[_facet(table, asked, facet) for facet in facets],
@@ -143,6 +153,13 @@ def view_of(table: Table, reading: Reading) -> ListView:
         csv_address=_csv_address(arguments),
         said=_said(table, asked, len(page.rows), totals),
     )
+
+
+def _has_field(term: Term) -> bool:
+    """Say whether the form has a field for a condition of one of its filters."""
+    if isinstance(term.filter, Range) and not term.operator:
+        return term.filter.kind is Kind.DAY and term.text in SPANS
+    return term.operator in {"", "gte", "lte"}
 
 
 def write_address(arguments: Sequence[tuple[str, str]]) -> str:

@@ -1,0 +1,7 @@
+"""Payments as people see them: the list, one payment, and what a person decides about it."""
+
+from portal.web.payments import _acting, _reading
+from portal.web.payments._blueprint import bp
+from portal.web.payments._words import say_attempt
+
+__all__ = ["_acting", "_reading", "bp", "say_attempt"]

@@ -1,0 +1,243 @@
+"""A small world with something behind every address, and the one table that fills addresses.
+
+A new page whose address names a new kind of thing needs a line in `MAKERS`, and nothing else.
+"""
+
+from __future__ import annotations
+
+from calendar import month_abbr
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, render_template_string
+from flask_wtf import FlaskForm
+from wtforms import (
+    BooleanField,
+    DecimalField,
+    RadioField,
+    SelectChoice,
+    SelectField,
+    StringField,
+    TextAreaField,
+)
+from wtforms.validators import InputRequired
+
+from portal.api.catalogue import list_errors
+from portal.api.description import describe_api
+from portal.clock import now_utc
+from portal.db import transaction
+from portal.domain.batches import ItemOutcome, RunState
+from portal.domain.users import Permission, Role
+from portal.paths import ROOT
+from portal.services.payments import ResultKind
+from portal.services.users import add_user
+from portal.sql import fetch
+from portal.web.access import require
+from portal.web.charts import Series, bar_chart, line_chart
+from portal.web.errors import WORDS, render_error
+from tests import factories
+from tests.factories import (
+    EARLIER_ON,
+    Line,
+    answer_attempt,
+    attempt_of,
+    make_credit_note,
+    make_deposit,
+    make_draft_invoice,
+    make_issued_invoice,
+    make_payment,
+    make_succeeded_payment,
+)
+from tests.web.conftest import make_worked_run
+
+PASSWORD = "four quiet harbour boats"
+FULL, EMPTY, AUDITOR = "mara@harbour.example", "finn@rivertown.example", "ada@harbour.example"
+# Addresses that answer with no page; they are asked for, but not looked at.
+NO_PAGES = {"static", "assets.stylesheet", "health.show"}
+GALLERY = ROOT / "tests" / "browser" / "gallery.html"
+MONTHS = [f"{month_abbr[number]} 2026" for number in range(1, 13)]
+ADDRESS_ROWS = 60
+
+
+@dataclass
+class World:
+    """The application with its rows, and where it is served."""
+
+    app: Flask
+    organisation_id: UUID
+    rows: dict[str, list[Any]] = field(default_factory=dict)
+    address: str = ""
+
+    def addresses(self) -> list[str]:
+        """List the address of every page, filled with things that exist.
+
+        Raises: AssertionError naming the arguments that no maker fills.
+        """
+        found: list[str] = []
+        unfilled: set[str] = set()
+        with self.app.test_request_context():
+            for rule in self.app.url_map.iter_rules():
+                is_page = "GET" in (rule.methods or ()) and not rule.rule.startswith("/api/v1")
+                if not is_page or rule.endpoint in NO_PAGES:
+                    continue
+                unknown = rule.arguments - MAKERS.keys()
+                if unknown:
+                    unfilled |= {f"{name} of {rule.rule}" for name in unknown}
+                    continue
+                found += [self.app.url_for(rule.endpoint, **one) for one in self._values(rule)]
+        assert not unfilled, f"no maker in {__name__} fills {sorted(unfilled)}"
+        return sorted({*found, *(address for make in FURTHER for address in make(self))})
+
+    def _values(self, rule: Any) -> Iterator[dict[str, Any]]:
+        made = {name: MAKERS[name](self) for name in rule.arguments}
+        for at in range(max(map(len, made.values()), default=1)):
+            yield {name: values[min(at, len(values) - 1)] for name, values in made.items()}
+
+
+def _ids(noun: str) -> Callable[[World], list[Any]]:
+    return lambda world: [row.id for row in world.rows[noun]]
+
+
+# Argument of an address → the values that are tried, one page each.
+MAKERS: dict[str, Callable[[World], list[Any]]] = {
+    "run_id": _ids("runs"),
+    "invoice_id": _ids("invoices"),
+    "payment_id": _ids("payments"),
+    "attempt_id": _ids("attempts"),
+    "payer_id": _ids("payers"),
+    "status": lambda _: list(WORDS),
+    "code": lambda _: [error.code for error in list_errors()[:1]],
+    "noun": lambda _: [tag["name"] for tag in describe_api()["tags"][:2]],
+}
+# Addresses with questions that change what is shown.
+FURTHER: list[Callable[[World], list[str]]] = [
+    lambda _: ["/?period=none", "/nothing", "/runs?before=x", "/runs/new/nothing"],
+    lambda _: ["/invoices?find=status:overdue", "/invoices?find=wrong:word", "/search?q=INV"],
+]
+
+
+@contextmanager
+def build_world(app: Flask) -> Iterator[World]:
+    """Fill two organisations, one of them with nothing, and add pages that only tests have."""
+    with app.app_context():
+        harbour = factories.make_organisation("harbour")
+        rivertown = factories.make_organisation("rivertown")
+        token = factories.home.set(harbour)
+        world = World(app, harbour)
+        _fill(world)
+        for email, role, organisation in (
+            (FULL, Role.MANAGER, harbour),
+            (EMPTY, Role.MANAGER, rivertown),
+            (AUDITOR, Role.AUDITOR, harbour),
+        ):
+            further = [(rivertown, Role.AUDITOR)] if email == FULL else []
+            add_user(
+                email=email,
+                name="Mara Weber",
+                password=PASSWORD,
+                memberships=[(organisation, role), *further],
+                now=now_utc(),
+            )
+        factories.home.reset(token)
+    add_gallery(app)
+    yield world
+    with app.app_context():
+        from portal.extensions import db
+        from portal.queue import open_redis
+
+        db.session.remove()
+        db.engine.dispose()
+        open_redis().close()
+
+
+def _fill(world: World) -> None:
+    """Make one of each kind and state that pages show differently."""
+    # Large amounts and long names are where narrow screens break.
+    payer = factories.make_payer(name="Directorate for Parks, Gardens and Waterways of the North")
+    large = make_issued_invoice(
+        business_on=EARLIER_ON, lines=(Line(12_345_678_900),), payer_id=payer.id
+    )
+    succeeded = make_succeeded_payment()
+    processing = make_payment()
+    failing = make_payment()
+    failed = answer_attempt(attempt_of(failing), ResultKind.DECLINE, reason_code="AM04")
+    draft, credit = make_draft_invoice(), make_credit_note()
+    for _ in range(ADDRESS_ROWS):
+        make_draft_invoice(payer_id=payer.id)
+    make_deposit()
+    done, wrong = ItemOutcome.DONE, ItemOutcome.FAILED
+    runs = [
+        make_worked_run(done, done, wrong, items_count=8, job="payment_collection"),
+        make_worked_run(done, wrong, state=RunState.STOPPED),
+    ]
+    with transaction(world.organisation_id):
+        payers = fetch("SELECT * FROM payers ORDER BY id LIMIT 2")
+    world.rows = {
+        "runs": runs,
+        "invoices": [large, draft, credit],
+        "payments": [succeeded, processing, failing],
+        "attempts": [attempt_of(succeeded), failed],
+        "payers": [payer, *payers[1:]],
+    }
+
+
+class GalleryForm(FlaskForm):  # type: ignore[misc]  # it carries no types
+    """A field of every kind."""
+
+    payer = StringField("Payer", [InputRequired("Name the payer.")])
+    amount = DecimalField("Amount", [InputRequired("Enter an amount.")])
+    method = SelectField(
+        "Method",
+        choices=[SelectChoice("desk", "Cash desk"), SelectChoice("transfer", "Bank transfer")],
+    )
+    start = RadioField(
+        "Start", choices=[SelectChoice("now", "Now"), SelectChoice("later", "Later")]
+    )
+    note = TextAreaField("Note")
+    tell = BooleanField("Tell me when it is done")
+
+
+def add_gallery(app: Flask) -> None:
+    """Add the page of all components, a dialog, and a page for each error."""
+    template = GALLERY.read_text("utf-8")
+
+    @require(Permission.SIGNED_IN)
+    def show_gallery() -> str:
+        form = GalleryForm()
+        form.validate()
+        values = [26_411_230, 28_145_510, 30_120_095, -2_981_170] * 3
+        return render_template_string(
+            template, form=form, now=now_utc(), states=list(RunState)[1:7],
+            bars=bar_chart(
+                MONTHS,
+                [
+                    Series("Invoiced", values, [f"/gallery?m={at}" for at in range(12)]),
+                    Series("Collected", [value * 9 // 10 for value in values]),
+                ],
+                say=str,
+                say_tick=lambda value: f"{value // 1_000_000}M",
+            ),
+            lines=line_chart(
+                MONTHS, [Series("First try", range(40, 52)), Series("Later", range(41, 53))],
+                say=lambda value: f"{value} %",
+            ),
+        )  # fmt: skip
+
+    @require(Permission.SIGNED_IN)
+    def show_dialog() -> str:
+        return render_template_string(
+            '{% from "components/detail.html" import confirm with context %}'
+            '{% call confirm("Void this invoice?", "/gallery", "Void", "/gallery", is_part=true) %}'
+            "<p>A credit note is issued.</p>{% endcall %}"
+        )
+
+    @require(Permission.SIGNED_IN)
+    def show_error(status: int) -> Any:
+        return render_error(status)
+
+    app.add_url_rule("/gallery", "gallery", show_gallery)
+    app.add_url_rule("/gallery/void", "gallery_dialog", show_dialog)
+    app.add_url_rule("/broken/<int:status>", "broken", show_error)
