@@ -37,6 +37,7 @@ class Message(OrganisationMixin, IdMixin, CreatedMixin, Base):
             "next_at",
             where="state = 'ready'",
         ),
+        live_index("ix_messages_parked", "organisation_id", "next_at", where="state = 'parked'"),
         live_index(
             "ix_messages_errands",
             "organisation_id",
@@ -93,6 +94,9 @@ class InboxMessage(OrganisationMixin, Base):
             "gateway_account_id",
             "next_at",
             where="state = 'ready'",
+        ),
+        live_index(
+            "ix_inbox_messages_parked", "organisation_id", "next_at", where="state = 'parked'"
         ),
         state_check("state", MessageState),
     )

@@ -22,6 +22,7 @@ from portal.web import (
     payers,
     payments,
     runs,
+    search,
     visitors,
 )
 from portal.web.menu import menu_lines, target
@@ -34,6 +35,7 @@ BLUEPRINTS = (
     attempts.bp,
     payers.bp,
     runs.bp,
+    search.bp,
     health.bp,
 )
 

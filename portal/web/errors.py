@@ -3,6 +3,7 @@
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import psycopg
 import redis
 from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
@@ -91,6 +92,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(CSRFError, _answer_csrf_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(OperationalError, _answer_outage)
+    app.register_error_handler(psycopg.OperationalError, _answer_outage)
     app.register_error_handler(InterfaceError, _answer_outage)
     app.register_error_handler(redis.RedisError, _answer_outage)
     app.register_error_handler(Exception, _answer_fault)

@@ -7,6 +7,7 @@ import sys
 
 from tests.bench.api import bench_api
 from tests.bench.batches import bench_issue_and_collect, bench_workers
+from tests.bench.lists import bench_lists
 
 DEFAULT_SIZES = (20_000, 200_000)
 WORKERS_SIZE_MAX = 60_000
@@ -17,3 +18,4 @@ if __name__ == "__main__":
     bench_issue_and_collect(sizes)
     bench_workers(min(sizes[-1], WORKERS_SIZE_MAX))
     bench_api(min(sizes[0], API_SIZE_MAX))
+    bench_lists(sizes[-1])

@@ -53,10 +53,8 @@ def bench_lists(size: int) -> None:
         _say("the rows of a page, one statement", queries, 0.0)
         client = app.test_client()
         empty = _measure(_visit(client, _sign_in(empty_id), Case("empty", [])))
-        pages = []
         token = _sign_in(organisation_id)
-        for case in cases:
-            pages.append((case, _measure(_visit(client, token, case))))
+        pages = [(case, _measure(_visit(client, token, case))) for case in cases]
         print(f"{'an empty page of the same app':<44} p50 {empty[0] * 1000:.1f} ms")
         _say("a whole page with totals and facets", pages, empty[0])
 

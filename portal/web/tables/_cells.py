@@ -58,6 +58,9 @@ def _way(noun: str) -> str | None:
 
 def _cell(column: Column, value: Any, currency: str, address: str | None, *, is_head: bool) -> Cell:
     css = "number" if column.kind in {Kind.MONEY, Kind.COUNT} else ""
+    if column.kind is Kind.DAY or column.noun == "invoice":
+        # Dates and document numbers are read as one word.
+        css = "is-day"
     if column.kind is Kind.STATE and value is not None:
         assert column.states is not None
         state = column.states(value)

@@ -117,6 +117,14 @@ class ListView(NamedTuple):
         return [term.text for term in self.request.terms if term.argument[0] == wanted]
 
     @property
+    def example(self) -> str:
+        """Conditions that people could type into the line of this list."""
+        choices = [one for one in self.table.filters if isinstance(one, Choice)]
+        amounts = [one.name for one in self.table.filters if getattr(one, "kind", "") == Kind.MONEY]
+        examples = [f"{one.name}:{one.options[1].value}" for one in choices[:1]]
+        return " ".join([*examples, *(f"{name}:>500" for name in amounts[:1])])
+
+    @property
     def is_first(self) -> bool:
         """Whether this is the beginning of the list."""
         return self.request.cursor is None
