@@ -69,7 +69,10 @@ def _cell(column: Column, value: Any, currency: str, address: str | None, *, is_
         words = "Draft" if is_head else "–"
         css = css if is_head else f"{css} is-blank".strip()
         return Cell(column.words, words, address if is_head else None, css, is_head=is_head)
-    return Cell(column.words, _shown(column, value, currency), address, css, is_head=is_head)
+    # The number of a run is its name, and names have no groups of digits.
+    is_name = is_head and column.kind is Kind.COUNT
+    shown = str(value) if is_name else _shown(column, value, currency)
+    return Cell(column.words, shown, address, css, is_head=is_head)
 
 
 def _shown(column: Column, value: Any, currency: str) -> str | Markup:
