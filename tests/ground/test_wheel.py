@@ -1,4 +1,4 @@
-"""What is handed out works by itself: the wheel, installed by pip, serves pages from its own files."""
+"""What is handed out works by itself: the installed wheel serves pages from its own files."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_every_command_is_named() -> None:
 
 
 def test_the_picture_is_there() -> None:
-    assert (ROOT / "docs" / "overview.png").is_file()
+    assert (ROOT / "docs" / "overview-wide-dark.png").is_file()
 
 
 def test_every_rule_code_is_tested_by_name() -> None:
