@@ -12,6 +12,8 @@ from psycopg.rows import dict_row, namedtuple_row
 
 from portal.extensions import db
 
+STREAM_IDLE_MS_MAX = 600_000
+
 
 def _driver() -> psycopg.Connection[Any]:
     return cast("psycopg.Connection[Any]", db.session.connection().connection.driver_connection)
@@ -51,6 +53,8 @@ def stream_plain(
     statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None, *, rows_at_once: int
 ) -> Iterator[tuple[Any, ...]]:
     """Run one statement and hand out its rows while the database still has most of them."""
+    # Who takes the rows may be slow; the transaction is idle as long.
+    execute(f"SET LOCAL idle_in_transaction_session_timeout = {STREAM_IDLE_MS_MAX}")
     with _driver().cursor(name="stream") as opened:
         opened.itersize = rows_at_once
         opened.execute(cast("Any", statement), parameters)

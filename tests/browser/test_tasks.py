@@ -135,8 +135,10 @@ class Keyboard:
         self.page.keyboard.press("Enter")
 
     def open_first(self) -> None:
-        """Open the first line of a list."""
+        """Open the first line of a list; shortcuts work outside of fields."""
         if self.scripts:
+            if self.look("input"):
+                self.page.keyboard.press("Tab")
             self.page.keyboard.press("j")
             assert self.look("tbody tr:first-child th a")
         self.press("tbody th a")

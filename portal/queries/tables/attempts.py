@@ -2,7 +2,6 @@
 
 from portal.domain.payments import AttemptState
 from portal.domain.users import Permission
-from portal.queries.invoices import document_number
 from portal.queries.tables._shape import (
     Choice,
     Column,
@@ -15,7 +14,7 @@ from portal.queries.tables._shape import (
     Table,
     Text,
 )
-from portal.queries.tables.payments import SENTENCES_SQL, say_code
+from portal.queries.tables.payments import ABOUT_COLUMNS, ABOUT_JOINS, SENTENCES_SQL, say_code
 
 PARKED_SQL = (
     "a.id IN (SELECT m.aggregate_id FROM messages m"
@@ -30,8 +29,7 @@ ATTEMPT_TABLE = Table(
     alias="a",
     joins=(
         "JOIN payments y ON (y.organisation_id, y.id) = (a.organisation_id, a.payment_id)"
-        " JOIN payers p ON (p.organisation_id, p.id) = (y.organisation_id, y.payer_id)"
-        " LEFT JOIN invoices i ON (i.organisation_id, i.id) = (y.organisation_id, y.invoice_id)"
+        f" {ABOUT_JOINS}"
         f" LEFT JOIN {SENTENCES_SQL} ON reasons.code = a.reason_code"
     ),
     columns=(
@@ -46,16 +44,7 @@ ATTEMPT_TABLE = Table(
             is_descending_first=True,
         ),
         Column("payment_id", "Payment id", Kind.ID, "y.id", noun="payment", is_shown=False),
-        Column("payer_id", "Payer id", Kind.ID, "y.payer_id", noun="payer", is_shown=False),
-        Column("payer", "Payer", Kind.TEXT, "p.name", noun="payer"),
-        Column("invoice_id", "Invoice id", Kind.ID, "y.invoice_id", noun="invoice", is_shown=False),
-        Column(
-            "invoice",
-            "Invoice",
-            Kind.TEXT,
-            document_number("i"),
-            noun="invoice",
-        ),
+        *ABOUT_COLUMNS,
         Column("try", "Try", Kind.COUNT, "a.number", noun="payment"),
         Column("state", "State", Kind.STATE, "a.state", states=AttemptState),
         Column(

@@ -71,17 +71,25 @@ def say_code(code: str) -> str:
 # The sentences of reasons, to be joined for the rows of a page.
 SENTENCES_SQL = f"{_sentences()} AS reasons (code, sentence)"
 
+# Whose money it is and for which document, as the lists of payments and of attempts say it.
+ABOUT_COLUMNS = (
+    Column("payer_id", "Payer id", Kind.ID, "y.payer_id", noun="payer", is_shown=False),
+    Column("payer", "Payer", Kind.TEXT, "p.name", noun="payer"),
+    Column("invoice_id", "Invoice id", Kind.ID, "y.invoice_id", noun="invoice", is_shown=False),
+    Column("invoice", "Invoice", Kind.TEXT, document_number("i"), noun="invoice"),
+)
+ABOUT_JOINS = (
+    "JOIN payers p ON (p.organisation_id, p.id) = (y.organisation_id, y.payer_id)"
+    " LEFT JOIN invoices i ON (i.organisation_id, i.id) = (y.organisation_id, y.invoice_id)"
+)
+
 PAYMENT_TABLE = Table(
     noun="payment",
     words="Payments",
     permission=Permission.VIEW_PAYMENTS,
     source="payments",
     alias="y",
-    joins=(
-        "JOIN payers p ON (p.organisation_id, p.id) = (y.organisation_id, y.payer_id)"
-        " LEFT JOIN invoices i ON (i.organisation_id, i.id) = (y.organisation_id, y.invoice_id)"
-        f" LEFT JOIN {SENTENCES_SQL} ON reasons.code = y.reason_code"
-    ),
+    joins=(f"{ABOUT_JOINS} LEFT JOIN {SENTENCES_SQL} ON reasons.code = y.reason_code"),
     columns=(
         Column("id", "Id", Kind.ID, "y.id", noun="payment", is_shown=False),
         Column(
@@ -93,16 +101,7 @@ PAYMENT_TABLE = Table(
             noun="payment",
             is_descending_first=True,
         ),
-        Column("payer_id", "Payer id", Kind.ID, "y.payer_id", noun="payer", is_shown=False),
-        Column("payer", "Payer", Kind.TEXT, "p.name", noun="payer"),
-        Column("invoice_id", "Invoice id", Kind.ID, "y.invoice_id", noun="invoice", is_shown=False),
-        Column(
-            "invoice",
-            "Invoice",
-            Kind.TEXT,
-            document_number("i"),
-            noun="invoice",
-        ),
+        *ABOUT_COLUMNS,
         Column("state", "State", Kind.STATE, "y.state", states=PaymentState),
         Column("attempts", "Attempts", Kind.COUNT, "y.attempts_count"),
         Column(
