@@ -39,10 +39,15 @@ MANDATE_MOVES = Moves(
 )
 
 
+NAME_SORT_CHARACTERS_MAX = 200
+
+
 def name_sort_key(name: str) -> str:
     """Make the key by which a name is sorted: no accents, no case, single blanks.
 
     Shape: stored beside the name, since the database may know no language's collation.
     """
     plain = unicodedata.normalize("NFKD", name.casefold())
-    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
+    kept = " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
+    # A place in a list carries it, and an address is only so long.
+    return kept[:NAME_SORT_CHARACTERS_MAX]

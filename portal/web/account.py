@@ -1,7 +1,5 @@
 """How a person wants the pages: light or dark, with or without keyboard shortcuts."""
 
-from urllib.parse import urlsplit
-
 from flask import Blueprint, Flask, current_app, request, session, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
@@ -9,6 +7,7 @@ from werkzeug.exceptions import HTTPException
 from portal.domain.errors import Invalid
 from portal.domain.users import Permission
 from portal.web.access import require
+from portal.web.addresses import split_address
 from portal.web.htmx import redirect_part
 
 # The empty one follows the system of the person.
@@ -62,7 +61,7 @@ def _keep(name: str, choices: tuple[str, ...]) -> ResponseReturnValue:
 
 def _page_before() -> str:
     """Return the page the form stood on, or the overview."""
-    came_from = urlsplit(request.referrer or "")
+    came_from = split_address(request.referrer or "")
     routes = current_app.create_url_adapter(request)
     assert routes is not None, "a request is being answered"
     try:

@@ -1,6 +1,5 @@
 """Signing in and out, and choosing the organisation to work for."""
 
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from flask import Blueprint, current_app, redirect, request, session, url_for
@@ -15,6 +14,7 @@ from portal.domain.users import Permission
 from portal.services.passwords import TooManyTries
 from portal.services.users import SignInRefused, choose_organisation, end_session, sign_in
 from portal.web.access import require
+from portal.web.addresses import split_address
 from portal.web.htmx import redirect_part, render_part
 from portal.web.visitors import current_visitor, find_visitor
 
@@ -108,7 +108,7 @@ def _local(address: str | None) -> str:
     # Browsers take two slashes, a backslash or a control character for the way to another site.
     if not address or not address.startswith("/") or not address.isprintable():
         return "/"
-    parts = urlsplit(address)
+    parts = split_address(address)
     if parts.scheme or parts.netloc or "\\" in address or address.startswith("//"):
         return "/"
     return address

@@ -1,7 +1,6 @@
 """Errors as people meet them: a page or a fragment that says what happened and what to do."""
 
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import psycopg
 import redis
@@ -20,6 +19,7 @@ from portal.domain.errors import (
     family_of,
 )
 from portal.log import get_log
+from portal.web.addresses import split_address
 from portal.web.htmx import is_part_wanted
 from portal.web.visitors import MACHINE_PATHS
 
@@ -132,7 +132,7 @@ def render_error(status: int, sentence: str | None = None, *, code: str | None =
 
 def _way_back() -> str | None:
     """Return the page someone came from, if it is one of ours and not this one."""
-    came_from = urlsplit(request.referrer or "")
+    came_from = split_address(request.referrer or "")
     if came_from.netloc != request.host or came_from.path == request.path:
         return None
     return came_from.path + (f"?{came_from.query}" if came_from.query else "")

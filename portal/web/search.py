@@ -7,6 +7,7 @@ from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 
 from portal.clock import today
+from portal.domain.payers import name_sort_key
 from portal.domain.users import Permission
 from portal.ids import PREFIXES, parse_public_id
 from portal.queries.batches import find_run_by_number
@@ -50,6 +51,9 @@ class Found(NamedTuple):
 def show() -> ResponseReturnValue:
     """Go to what was named exactly; show what begins like it otherwise."""
     text = " ".join(request.args.get("q", "").replace("\0", " ").split())[:TEXT_CHARACTERS_MAX]
+    if not name_sort_key(text):
+        # Nothing but accents without their letters: nothing begins with that.
+        text = ""
     address = _exact(text) if text else None
     if address is not None:
         return redirect(address, 303)

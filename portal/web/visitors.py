@@ -7,7 +7,6 @@ import secrets
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from flask import Flask, Request, Response, current_app, g, redirect, request, session, url_for
@@ -22,6 +21,7 @@ from portal.log import log_context
 from portal.queries.users import MembershipRow, SessionRow, find_session
 from portal.services.users import scope, token_hash, touch_session, user_of_token
 from portal.web.access import permission_of
+from portal.web.addresses import split_address
 from portal.web.htmx import is_part_wanted
 
 # The doors for machines know keys, not sessions, and guard themselves.
@@ -117,7 +117,7 @@ def send_to_sign_in() -> ResponseReturnValue:
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     if is_part_wanted():
         current = request.headers.get("HX-Current-URL", "")
-        wanted = urlsplit(current).path or None
+        wanted = split_address(current).path or None
     address = url_for("auth.sign_in", next=wanted if wanted not in {None, "/"} else None)
     if is_part_wanted():
         return Response(status=401, headers={"HX-Redirect": address})
@@ -190,8 +190,8 @@ def _check_origin() -> None:
     if request.method in SAFE_METHODS:
         return
     origin = request.headers.get("Origin")
-    ours = {request.host, urlsplit(current_app.config["PORTAL"].url).netloc}
-    if origin is not None and urlsplit(origin).netloc not in ours:
+    ours = {request.host, split_address(current_app.config["PORTAL"].url).netloc}
+    if origin is not None and split_address(origin).netloc not in ours:
         raise CSRFError("The request came from another site.")
     csrf.protect()
 

@@ -27,8 +27,10 @@ from portal.queries.payments._retries import (
     list_coming_retries,
     list_retry_causes,
 )
+from portal.queries.payments._words import CONTRADICTED_WORKLIST
 
 __all__ = [
+    "CONTRADICTED_WORKLIST",
     "AllocationRow",
     "AttemptMissing",
     "AttemptRow",

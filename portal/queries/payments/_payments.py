@@ -14,7 +14,7 @@ from portal.domain.payments import (
     PaymentMethod,
     PaymentState,
 )
-from portal.queries.payments._words import INVOICE_NUMBER, say_reason
+from portal.queries.payments._words import CONTRADICTED_WORKLIST, INVOICE_NUMBER, say_reason
 from portal.sql import fetch, fetch_one
 from rules.reasons import NEVER_RETRIED, ReasonClass, find_reason
 
@@ -99,9 +99,14 @@ class PaymentRow(NamedTuple):
         return self.attempt_state in ASKABLE_ATTEMPT_STATES
 
     @property
+    def is_contradicted(self) -> bool:
+        """Whether the gateway has said two things about it that nobody has settled yet."""
+        return self.worklist == CONTRADICTED_WORKLIST
+
+    @property
     def is_retryable(self) -> bool:
         """Whether a person may try it now, as far as it says itself; the payer may be on hold."""
-        if self.is_under_way:
+        if self.is_under_way or self.is_contradicted:
             return False
         if self.state is PaymentState.SCHEDULED:
             return True

@@ -1,12 +1,14 @@
 """Words for payments that more than one reading needs: the number of an invoice, why it failed."""
 
-from portal.domain.payments import STOPPED_REASON
+from portal.domain.payments import CONTESTED_WORKLISTS, STOPPED_REASON
 from portal.queries.invoices import document_number
 from rules.reasons import find_reason
 
 # The invoice is `i`; a draft is known by the client's reference only.
 INVOICE_NUMBER = f"COALESCE({document_number('i')}, i.external_ref)"
 STOPPED_SENTENCE = "A person stopped it."
+# Where a payment waits when the gateway has said two things about it.
+CONTRADICTED_WORKLIST = "conflicting_outcome"
 WORKLIST_SENTENCES = {
     "needs_payer": "The payer must act first.",
     "hard_decline": "The bank refuses for good.",
@@ -14,12 +16,17 @@ WORKLIST_SENTENCES = {
     "gateway_trouble": "The gateway could not be reached; nothing was sent.",
     "outcome_unknown": "The gateway has not said yet what became of it.",
     "mismatch": "The gateway speaks of another amount, currency or reference.",
-    "conflicting_outcome": "The gateway says something else than what is booked here.",
+    CONTRADICTED_WORKLIST: "The gateway says something else than what is booked here.",
 }
 
 
 def say_reason(reason_code: str | None, worklist: str | None = None) -> str | None:
-    """Say in one sentence what a reason code means; without one, why a person is to look at it."""
+    """Say in one sentence what a reason code means; without one, why a person is to look at it.
+
+    Shape: what the gateway leaves in doubt comes before a reason, which may be an earlier one.
+    """
+    if worklist in CONTESTED_WORKLISTS:
+        return WORKLIST_SENTENCES[worklist]
     if reason_code == STOPPED_REASON:
         return STOPPED_SENTENCE
     if reason_code is not None:

@@ -4,15 +4,17 @@ import base64
 import json
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
 from portal.queries.tables._shape import Key
 
-CHARACTERS_MAX = 1_000
+# The longest name by which rows are sorted fits.
+CHARACTERS_MAX = 2_000
 INTEGER_DIGITS_MAX = 18
 
+_INSTANT = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9] [0-9:.]{8,15}[+-][0-9]{2}(:[0-9]{2})?")
 _BASE64 = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -64,18 +66,20 @@ def _check_small(text: str) -> None:
 
 
 def _check_date(text: str) -> None:
-    if text not in {"infinity", "-infinity"}:
-        date.fromisoformat(text)
+    if text not in {"infinity", "-infinity"} and date.fromisoformat(text).isoformat() != text:
+        raise ValueError(text)
 
 
 def _check_instant(text: str) -> None:
-    if text not in {"infinity", "-infinity"}:
-        datetime.fromisoformat(text)
+    if text not in {"infinity", "-infinity"} and not _INSTANT.fullmatch(text):
+        raise ValueError(text)
 
 
 def _check_text(text: str) -> None:
-    if "\0" in text or not text.isprintable():
+    # Names hold what their systems wrote; only what the database cannot take is refused.
+    if "\0" in text:
         raise ValueError(text)
+    text.encode()
 
 
 _CHECKS: dict[str, Callable[[str], None]] = {

@@ -238,7 +238,7 @@ def _search(table: Table, request: TableRequest) -> _Search:
         elif isinstance(one, Choice):
             conditions.append(_any_of(one, values, parameters))
         elif isinstance(one, Range):
-            conditions += _within(one, values, parameters)
+            conditions += _within(one, values, parameters, table.alias)
         elif isinstance(one, Reference):
             parameters[name] = values[0]
             conditions.append(f"({one.sql.replace('%(value)s', f'%({name})s')})")
@@ -261,7 +261,9 @@ def _search(table: Table, request: TableRequest) -> _Search:
 def _possible_parts(one: Filter, values: Sequence[Any]) -> frozenset[str]:
     """Name the parts in which the wanted rows can lie; none is said where it is any."""
     if isinstance(one, Range):
-        is_above_zero = any(least is not None and least > 0 for least, _ in values if one.parts)
+        is_above_zero = any(
+            each.least is not None and each.least > 0 for each in values if one.parts
+        )
         return frozenset(one.parts if is_above_zero else ())
     if isinstance(one, Choice) and all(option.parts for option in values):
         return frozenset(part for option in values for part in option.parts)
@@ -288,9 +290,12 @@ def _any_of(choice: Choice, options: Sequence[Any], parameters: dict[str, Any]) 
     return f"({' OR '.join(option.sql for option in options)})"
 
 
-def _within(one: Range, bounds: Sequence[Any], parameters: dict[str, Any]) -> list[str]:
+def _within(one: Range, bounds: Sequence[Any], parameters: dict[str, Any], alias: str) -> list[str]:
     found = [one.present] if one.present else []
-    for place, (least, end) in enumerate(bounds):
+    for place, (least, end, currency) in enumerate(bounds):
+        if currency:
+            parameters[f"{one.name}_currency"] = currency
+            found.append(f"{alias}.currency = %({one.name}_currency)s")
         for side, value, sign in (("least", least, ">="), ("end", end, "<")):
             if value is not None:
                 parameters[f"{one.name}_{side}_{place}"] = value

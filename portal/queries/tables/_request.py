@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from portal.domain.errors import Invalid, NotFound
+from portal.domain.payers import name_sort_key
 from portal.ids import parse_public_id
 from portal.queries.tables._cursor import Cursor, read_cursor
 from portal.queries.tables._shape import Choice, Column, Filter, Range, Reference, Table, Text
@@ -181,7 +182,7 @@ def _read_term(table: Table, name: str, text: str, *, today: date, currency: str
         thing_id = parse_public_id(one.noun, text)
         return Term(one, "", text, thing_id, f"{one.words}: {_label(one, name, thing_id)}")
     stripped = " ".join(text.split())
-    if not stripped:
+    if not name_sort_key(stripped):
         raise _refusal(name, f"The value of “{one.words}” is empty.")
     said = one.say(stripped) if isinstance(one, Text) else f"“{stripped}”"
     return Term(one, "", stripped, stripped, f"{one.words}: {said}")

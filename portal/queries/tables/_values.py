@@ -32,6 +32,8 @@ class Bounds(NamedTuple):
 
     least: Any
     end: Any
+    # Amounts of other currencies are not compared.
+    currency: str = ""
 
 
 def read_bounds(
@@ -52,7 +54,8 @@ def read_bounds(
         except Invalid:
             raise ValueUnreadable(f"an amount in {currency} such as 1250.00") from None
         shown = f"{format_amount(amount_minor, currency)} {currency}"
-        return _bounds(amount_minor, operator, 1), MONEY_WORDS[operator].format(shown)
+        bounds = _bounds(amount_minor, operator, 1)._replace(currency=currency)
+        return bounds, MONEY_WORDS[operator].format(shown)
     if not (text.isascii() and text.isdigit() and len(text) <= COUNT_DIGITS_MAX):
         raise ValueUnreadable("a number")
     return _bounds(int(text), operator, 1), MONEY_WORDS[operator].format(text)

@@ -22,7 +22,6 @@ from portal.domain.errors import Conflict, Invalid
 from portal.domain.invoices import INVOICE_MOVES, InvoiceKind, InvoiceState
 from portal.domain.users import Permission
 from portal.queries.invoices import InvoiceRow, get_invoice
-from portal.queries.payments import PaymentRow, find_similar_payment
 from portal.services.invoices import (
     InvoiceBlocked,
     InvoiceNotDraft,
@@ -32,7 +31,12 @@ from portal.services.invoices import (
     issue_invoice,
     void_invoice,
 )
-from portal.services.payments import InvoiceNotPayable, record_payment
+from portal.services.payments import (
+    InvoiceNotPayable,
+    SecondLook,
+    SimilarPayment,
+    record_payment,
+)
 from portal.web.access import require
 from portal.web.formats import money, read_amount, typed_amount
 from portal.web.htmx import render_part
@@ -73,13 +77,6 @@ class PaymentForm(FlaskForm):  # type: ignore[misc]  # it carries no types
     )  # fmt: skip
     # The payment that this one resembles and is nevertheless another than.
     other_than = HiddenField(validators=[Optional()])
-
-
-class PaymentResembled(Conflict):
-    """A payment of the same amount on the same day is there already. Nothing was recorded yet; look
-    at that payment, and record this one again if it is another."""
-
-    payment: PaymentRow
 
 
 @bp.get(f"{DOCUMENT}/issue")
@@ -208,21 +205,17 @@ def record(invoice_id: UUID) -> ResponseReturnValue:
     paid_on: date = form.paid_on.data
 
     def work() -> tuple[str, str]:
-        # Asked in here: the same form sent again would resemble what it has done itself.
-        similar = find_similar_payment(invoice_id, amount_minor, paid_on)
-        if similar is not None and similar.id.hex != form.other_than.data:
-            raise PaymentResembled(payment=similar)
         record_payment(
             invoice_id=invoice_id, amount_minor=amount_minor, paid_on=paid_on,
             method=form.method.data, reference=form.reference.data, actor=current_actor(),
-            now=now_utc(),
+            now=now_utc(), second_look=SecondLook(_seen_payment(form)),
         )  # fmt: skip
         paid = money(amount_minor, invoice.currency)
         return url_for(".show", invoice_id=invoice_id), f"Payment of {paid} recorded."
 
     try:
         return answer_once(work)
-    except PaymentResembled as found:
+    except SimilarPayment as found:
         form.other_than.data = found.payment.id.hex
         return _payment_page(invoice, form, similar=found.payment, status=409)
     except (Invalid, Conflict) as refused:
@@ -259,6 +252,14 @@ def _read_paid(form: PaymentForm, invoice: InvoiceRow) -> int | None:
         return read_amount(form.amount.data, invoice.currency)
     except Invalid as refused:
         form.amount.errors = [refused.message]
+        return None
+
+
+def _seen_payment(form: PaymentForm) -> UUID | None:
+    """Read which similar payment the person saw; one that cannot be read was seen by nobody."""
+    try:
+        return UUID(hex=form.other_than.data or "")
+    except ValueError:
         return None
 
 

@@ -51,6 +51,8 @@ from portal.web.once import FormSentBefore, answer_once, new_request_key, seen_v
 from portal.web.visitors import current_actor, current_organisation
 
 LINES_MAX = 200
+# How the form counts its lines; any other number is that of a line which it would drop.
+PLACES = frozenset(str(place) for place in range(LINES_MAX))
 LINES_AT_FIRST = 3
 PAYERS_OFFERED = "20"
 KINDS = [
@@ -116,11 +118,14 @@ def new() -> ResponseReturnValue:
 @bp.post("/invoices/new")
 @require(Permission.EDIT_INVOICES)
 def create() -> ResponseReturnValue:
-    """Write a draft."""
+    """Write a draft.
+
+    Raises: TooManyLines.
+    """
     payer = _payer()
     if payer is None:
         return redirect_part(url_for(".new"))
-    form = DraftForm()
+    form = _sent_form()
     action = _new_address(payer)
     if "add" in request.form:
         return _with_a_line_more(form, payer=payer, action=action)
@@ -163,9 +168,12 @@ def edit(invoice_id: UUID) -> ResponseReturnValue:
 @bp.post(f"{DOCUMENT}/edit")
 @require(Permission.EDIT_INVOICES)
 def change(invoice_id: UUID) -> ResponseReturnValue:
-    """Save a draft that was changed; what somebody else saved meanwhile is not overwritten."""
+    """Save a draft that was changed; what somebody else saved meanwhile is not overwritten.
+
+    Raises: InvoiceMissing; TooManyLines.
+    """
     invoice = get_invoice(invoice_id)
-    form = DraftForm()
+    form = _sent_form()
     place: dict[str, Any] = {
         "payer": get_payer(invoice.payer_id),
         "invoice": invoice,
@@ -234,6 +242,19 @@ def _said_by(invoice: InvoiceRow) -> dict[str, Any]:
             for line in list_lines(invoice.id)
         ],
     }
+
+
+def _sent_form() -> DraftForm:
+    """Read the form that was sent, with every line that was.
+
+    Raises: TooManyLines.
+    """
+    # Cut as the list of fields cuts names, which is not told of what it leaves out.
+    rests = (name[len("lines-") :] for name in request.form if name.startswith("lines"))
+    places = {place for place in (rest.partition("-")[0] for rest in rests) if place.isdigit()}
+    if not places <= PLACES:
+        raise TooManyLines(lines_count=max(len(places), LINES_MAX + 1), lines_max=LINES_MAX)
+    return DraftForm()
 
 
 def _read_draft(form: DraftForm, payer_id: UUID) -> NewInvoice | None:

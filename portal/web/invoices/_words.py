@@ -52,6 +52,7 @@ _SAYINGS = {
     "payment.stopped": _Saying("Payment stopped", "close", "hold"),
     "payment.resolved": _Saying("Handled by a person", "tick"),
     "payment.reduced": _Saying("Planned payment made smaller, now {amount}", "dash"),
+    "payment.contradicted": _Saying("The gateway has said two things", "question", "hold"),
     "payment.mismatched": _Saying("The gateway's answer does not fit", "question", "hold"),
     "payment.query_requested": _Saying("The gateway was asked, {attempt}", "question", "info"),
     "payment.planned": _Saying("Next try, {attempt}", "again", "warn"),

@@ -75,6 +75,8 @@ def _why_no_retry(payment: PaymentRow) -> str | None:
         return None
     if payment.is_under_way or payment.state is PaymentState.PROCESSING:
         return "an attempt is under way, and a second one could take the money twice"
+    if payment.is_contradicted:
+        return "the gateway has said two things about it; settle that first, and then stop it"
     if payment.worklist and is_refused_for_good(payment.reason_code, payment.worklist):
         return "the bank refuses for good; agree with the payer on another way"
     return _nothing_left(payment)

@@ -69,6 +69,7 @@ _SAYINGS = {
     "payment.stopped": _Saying("Stopped", "stop", "hold"),
     "payment.resolved": _Saying("Handled by a person", "tick"),
     "payment.reduced": _Saying("Made smaller: part of the invoice was paid otherwise"),
+    "payment.contradicted": _Saying("The gateway has said two things", "question", "hold"),
     "payment.mismatched": _Saying("The gateway's answer does not fit", "question", "hold"),
     "payment.query_requested": _Saying("The gateway was asked", "question", "info"),
     "attempt.sent": _Saying("Sent to the gateway", "right", "info"),

@@ -1,5 +1,7 @@
 """Batch runs as people watch them: the list, one run with live progress, stop and restart."""
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -36,6 +38,8 @@ POLL_SECONDS_LATER = 5
 LATER_SECONDS = 600.0
 ESTIMATE_SECONDS_MIN = 5.0
 QUARTERS = 4
+
+_COUNT = re.compile(r"[0-9]{1,9}")
 
 
 class FilterUnreadable(Invalid):
@@ -198,13 +202,18 @@ def _poll_seconds(run: RunRow, now: datetime) -> int:
     return POLL_SECONDS if seconds < LATER_SECONDS else POLL_SECONDS_LATER
 
 
+def _read_counts(written: Sequence[str]) -> list[int]:
+    """Read the counts of a mark; what cannot be read was not written by us."""
+    return [int(one) for one in written if _COUNT.fullmatch(one)] or [0]
+
+
 def _said(run: RunRow, seen: str | None) -> str | None:
     """Say aloud what a listener should know: each quarter, the first failure and the end."""
     state, *counts = (seen or "").split(".")
     if state and state != run.state.value:
         return f"Run {run.number}: {run.state.label.lower()}."
     # The outcomes come first in the mark, and failures last among them.
-    *_, failed_before = before = [int(count) for count in counts[:4] if count.isdigit()] or [0]
+    *_, failed_before = before = _read_counts(counts[:4])
     if not run.items_count:
         return None
     if run.failed and not failed_before:

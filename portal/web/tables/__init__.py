@@ -25,6 +25,8 @@ from portal.web.visitors import current_organisation, current_visitor
 __all__ = ["Cell", "cells_of", "list_address", "send_csv", "show_list"]
 
 FIND_ARGUMENT = "find"
+# What says how rows are shown, and not which.
+ARRANGING = ("sort", "limit")
 
 
 def show_list(
@@ -39,7 +41,8 @@ def show_list(
     """
     found = request.args.get(FIND_ARGUMENT)
     if found is not None:
-        return redirect(write_address(read_text(found)), 303)
+        arranged = [one for one in request.args.items() if one[0] in ARRANGING and one[1]]
+        return redirect(write_address([*read_text(found, table), *arranged]), 303)
     reading = _read(table)
     view = view_of(table, reading)
     part = "components/_list.html"

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 from flask import request
 
 from portal.queries.tables import (
-    ROWS_DEFAULT,
     SPANS,
     Choice,
     Column,
@@ -105,11 +104,12 @@ class ListView(NamedTuple):
             for term in self.request.terms
             if term.filter.name not in shown or not _has_field(term)
         ]
-        if self.request.sort != self.table.default_sort:
-            kept.append(("sort", self.request.sort))
-        if self.request.rows != ROWS_DEFAULT:
-            kept.append(("limit", str(self.request.rows)))
-        return kept
+        return [*kept, *self.arranged]
+
+    @property
+    def arranged(self) -> list[tuple[str, str]]:
+        """The arguments that say how rows are shown, where that is not as usual."""
+        return self.request._replace(terms=()).arguments(self.table)
 
     def given(self, name: str, operator: str = "") -> list[str]:
         """List the values that the address gives a filter."""
