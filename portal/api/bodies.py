@@ -90,19 +90,6 @@ def load_query(schema: Schema) -> dict[str, Any]:
     return loaded
 
 
-def merge_patch(target: Any, patch: Any) -> Any:
-    """Apply a merge patch (RFC 7396): null removes, objects are merged, all else replaces."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), value)
-    return merged
-
-
 def request_hash(body: Mapping[str, Any] | None) -> bytes:
     """Name what a request asks for: method, address and the meaning of its body."""
     written = json.dumps(body, sort_keys=True, default=str)

@@ -132,16 +132,21 @@ def takes(
 def patches(
     schema: type[Schema],
 ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    """Read a merge patch of what a schema describes, as the argument `patch`; not checked yet."""
+    """Read a merge patch of what a schema describes, as the argument `patch`.
+
+    Shape: only what the patch names is there; null where null removes.
+    """
     part = type(f"{schema.__name__.removesuffix('Schema')}PatchSchema", (schema,), {})
+    # By name: what is inside of a member is whole or wrong, since it replaces what was there.
+    made = part(partial=tuple(part().fields))
 
     def mark(view: Callable[..., Response]) -> Callable[..., Response]:
         @wraps(view)
         def reading(**path: Any) -> Response:
-            return view(**path, patch=read_object(MERGE_PATCH))
+            return view(**path, patch=load_body(made, read_object(MERGE_PATCH)))
 
         _refuse(reading, 413, 415, 422)
-        content = {MERGE_PATCH: {"schema": part(partial=True)}}
+        content = {MERGE_PATCH: {"schema": made}}
         document(reading, requestBody={"required": True, "content": content})
         return reading
 

@@ -23,6 +23,7 @@ TEXT_PATTERN = rf"^{_SEEN}([^\x00-\x1f\x7f-\x9f\u2028\u2029]*{_SEEN})?$"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DIGITS = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
 
 
@@ -86,6 +87,15 @@ class Day(fields.Field[date]):
         if not YEARS[0] <= day.year <= YEARS[1]:
             raise ValidationError(f"It is not within the years {YEARS[0]} to {YEARS[1]}.")
         return day
+
+
+class Digits(fields.Integer):
+    """A whole number of a parameter, in plain digits: no sign, blank or underscore."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if not isinstance(value, str) or not _DIGITS.fullmatch(value):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **options)
 
 
 class Amount(fields.String):

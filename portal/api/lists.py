@@ -143,7 +143,7 @@ def parameters_of(table: Table) -> list[dict[str, Any]]:
     for one in table.filters:
         if isinstance(one, Choice):
             values = [option.value for option in one.options]
-            items = {"type": "array", "items": {"type": "string", "enum": values}, "maxItems": 10}
+            items = {"type": "array", "items": {"type": "string", "enum": values}}
             found.append(_parameter(one.name, items, f"{one.words}: one or several, repeated."))
         elif isinstance(one, Range):
             found += [
@@ -156,7 +156,7 @@ def parameters_of(table: Table) -> list[dict[str, Any]]:
             told = {"type": "string", "pattern": f"^{id_pattern(one.noun)}$"}
             found.append(_parameter(one.name, told, f"The id of the {one.noun}."))
         else:
-            text = {"type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "maxLength": 200}
+            text = {"type": "string", "minLength": 1, "maxLength": 200}
             found.append(_parameter(one.name, text, f"{one.words}: {one.hint}."))
     return found
 
@@ -164,7 +164,7 @@ def parameters_of(table: Table) -> list[dict[str, Any]]:
 def page_parameters() -> list[dict[str, Any]]:
     """Describe how a page of any list is asked for."""
     limit = {"type": "integer", "minimum": 1, "maximum": ROWS_MAX, "default": ROWS_DEFAULT}
-    cursor = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 1000}
+    cursor = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 2000}
     return [
         _parameter("limit", limit, "How many rows a page has."),
         _parameter("cursor", cursor, "The `next_cursor` or `previous_cursor` of an answer."),

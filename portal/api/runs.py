@@ -11,6 +11,7 @@ from portal.api.answers import answer, answer_page, check_match, money, shown_id
 from portal.api.doors import DoorBlueprint, answers, asks, matches, once, takes
 from portal.api.fields import (
     Day,
+    Digits,
     Strict,
     amount_of_money,
     calendar_day,
@@ -22,7 +23,7 @@ from portal.api.fields import (
     words,
 )
 from portal.api.lists import answer_list, list_schema, lists, page_schema
-from portal.api.problems import Finding, QueryInvalid
+from portal.api.problems import BodyInvalid, Finding
 from portal.clock import now_utc
 from portal.domain.batches import ItemOutcome, RunState, list_startable_jobs
 from portal.domain.users import Permission
@@ -63,7 +64,11 @@ class RunOrderSchema(Strict):
         required=True,
         validate=validate.OneOf([one.name for one in list_startable_jobs()]),
     )
-    date = Day(metadata={"description": "The business date; today where the organisation is."})
+    date = Day(
+        metadata={
+            "description": "The business date, not after today; today where the organisation is."
+        }
+    )
 
 
 class RunItemSchema(Strict):
@@ -89,8 +94,17 @@ class ItemQuerySchema(Strict):
     code = fields.String(
         validate=validate.Regexp(r"[!-~]{1,60}\Z"), metadata={"pattern": "^[!-~]{1,60}$"}
     )
-    limit = fields.Integer(load_default=ROWS_DEFAULT, validate=validate.Range(1, ROWS_MAX))
-    cursor = fields.String(metadata={"description": "The `next_cursor` of an answer."})
+    limit = Digits(load_default=ROWS_DEFAULT, validate=validate.Range(1, ROWS_MAX))
+    cursor = fields.String(
+        validate=validate.Regexp(
+            r"[0-9a-f]{32}\Z",
+            error="the place in the list cannot be read; begin at its first page",
+        ),
+        metadata={
+            "description": "The `next_cursor` of an answer.",
+            "pattern": "^[0-9a-f]{32}$",
+        },
+    )
 
 
 @bp.route("/runs")
@@ -109,11 +123,16 @@ def list_runs() -> Response:
 @require(Permission.START_RUNS)
 def begin_run(body: dict[str, Any]) -> Response:
     """Start a run over what there is to do."""
+    today = current_day()
+    business_on = body.get("date", today)
+    if business_on > today:
+        said = "the day is in the future; choose today or an earlier day"
+        raise BodyInvalid.of([Finding("/date", "invalid", said)])
     config = settings()
     run_id = start_run(
         order=RunOrder(
             job=body["job"],
-            business_on=body.get("date") or current_day(),
+            business_on=business_on,
             chunk_items_max=config.chunk_items_max,
             skip_limit=config.skip_limit,
         ),
@@ -139,12 +158,13 @@ def show_run(run_id: UUID) -> Response:
 def list_run_items(run_id: UUID, query: dict[str, Any]) -> Response:
     """List what became of the items of a run, in the order of their ids."""
     run = get_run(run_id)
+    cursor = query.get("cursor")
     items = list_items(
         run.id,
         rows_max=query["limit"] + 1,
         outcomes=tuple(ItemOutcome(one) for one in query.get("outcome", ())),
         code=query.get("code"),
-        after=_place(query.get("cursor")),
+        after=UUID(hex=cursor) if cursor is not None else None,
     )
     has_more = len(items) > query["limit"]
     items = items[: query["limit"]]
@@ -212,11 +232,3 @@ def _shown_item(item: ItemRow) -> dict[str, Any]:
         "subject": item.subject,
         "payer": item.payer,
     }
-
-
-def _place(cursor: str | None) -> UUID | None:
-    try:
-        return UUID(hex=cursor) if cursor is not None else None
-    except ValueError:
-        said = "the place in the list cannot be read; begin at its first page"
-        raise QueryInvalid.of([Finding("cursor", "invalid", said, True)]) from None

@@ -102,6 +102,29 @@ def test_every_pattern_is_one_for_json_schema(described: dict[str, Any]) -> None
     assert [one for one in found if not re.fullmatch(r"\^.*\$", one) or "\\Z" in one] == []
 
 
+def test_a_filter_by_text_takes_what_people_type(described: dict[str, Any]) -> None:
+    found = [
+        one["schema"]
+        for _, _, told in operations(described)
+        for one in told.get("parameters", [])
+        if one["name"] in {"text", "reason", "currency"}
+    ]
+    assert len(found) > 3
+    assert found == [{"type": "string", "minLength": 1, "maxLength": 200}] * len(found)
+
+
+def test_only_what_null_removes_may_be_null_in_a_draft(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
+    for name, needed in (("Draft", {"payer_id", "currency", "lines"}), ("DraftPatch", set())):
+        told = schemas[name]
+        nullable = {
+            member for member, one in told["properties"].items() if "null" in one.get("type", ())
+        }
+        assert nullable == {"reference", "order"}
+        assert set(told.get("required", ())) == needed
+    assert set(schemas["NewLine"]["required"]) == set(schemas["NewLine"]["properties"])
+
+
 def test_an_example_can_be_made_of_every_body(described: dict[str, Any]) -> None:
     bodies = [
         content["schema"]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
 from flask import Flask
 
+from portal.api.invoices._shape import LINES_MAX
 from portal.clock import now_utc, today
+from portal.db import transaction
 from portal.domain.errors import Invalid
 from portal.ids import parse_public_id, public_id
+from portal.services.invoices import NewInvoice, NewLine, draft_invoices
 from tests.api.conftest import PREFIX, Machine, problem_of
 from tests.factories import (
+    CLERK,
+    NOW,
     Line,
     make_draft_invoice,
     make_issued_invoice,
@@ -161,6 +167,63 @@ def test_a_patch_is_checked_like_a_draft(machine: Machine, draft: dict[str, Any]
     plain = machine.send("PATCH", path, {"order": "x"}, headers=seen)
     problem_of(plain, 415, "body_not_json")
     assert stored(draft).version == 1
+
+
+def test_null_removes_what_a_draft_may_lack_and_nothing_else(
+    machine: Machine, draft: dict[str, Any]
+) -> None:
+    path, seen = f"/invoices/{draft['id']}", {"If-Match": draft["tag"]}
+    for name in ("payer_id", "currency", "kind", "date", "lines"):
+        answer = machine.patch(path, {"order": "PO-8", name: None}, headers=seen)
+        (finding,) = problem_of(answer, 422, "body_invalid")["errors"]
+        assert (finding["pointer"], finding["detail"]) == (f"/{name}", "it may not be null")
+    assert stored(draft).version == 1
+
+    answer = machine.patch(path, {"reference": None, "order": None}, headers=seen)
+
+    assert answer.status_code == 200, answer.text
+    row = stored(draft)
+    assert (row.external_ref, row.purchase_order_ref) == (None, None)
+    day = machine.post("/invoices", draft_of(make_payer().id, date=None))
+    assert problem_of(day, 422, "body_invalid")["errors"][0]["pointer"] == "/date"
+
+
+def test_a_patch_keeps_the_kind_and_the_day(machine: Machine) -> None:
+    note = make_draft_invoice(kind="credit_note", document_on=date(2026, 2, 3))
+    path = f"/invoices/{public_id('invoice', note.id)}"
+    answer = machine.patch(path, {"order": "PO-1"}, headers={"If-Match": "*"})
+    assert answer.status_code == 200, answer.text
+    row = read_row("invoices", note.id)
+    assert (row.kind, row.document_on, row.external_ref, row.purchase_order_ref) == (
+        "credit_note", date(2026, 2, 3), note.external_ref, "PO-1"
+    )  # fmt: skip
+
+
+def test_a_patch_leaves_lines_that_came_another_way(machine: Machine, organisation: UUID) -> None:
+    lines = [NewLine("Berth fee\r\nQuay 7", Decimal(1), Decimal(1), "4000", "S")]
+    many = NewInvoice(make_payer().id, "EUR", lines * (LINES_MAX + 1), document_on=NOW.date())
+    with transaction(organisation):
+        (draft_id,) = draft_invoices(invoices=[many], on=NOW.date(), actor=CLERK, now=NOW)
+    path = f"/invoices/{public_id('invoice', draft_id)}"
+
+    answer = machine.patch(path, {"order": "PO-1"}, headers={"If-Match": "*"})
+
+    assert answer.status_code == 200, answer.text
+    row = read_row("invoices", draft_id)
+    assert (row.purchase_order_ref, row.net_minor) == ("PO-1", 100 * (LINES_MAX + 1))
+    (found,) = rows("SELECT count(*) AS count, min(description) AS words FROM invoice_lines")
+    assert (found.count, found.words) == (LINES_MAX + 1, "Berth fee\r\nQuay 7")
+    sent = machine.patch(path, {"lines": [LINE] * (LINES_MAX + 1)}, headers={"If-Match": "*"})
+    assert problem_of(sent, 422, "body_invalid")["errors"][0]["pointer"] == "/lines"
+
+
+def test_a_patched_draft_is_judged_whole(machine: Machine) -> None:
+    draft = make_draft_invoice(lines=(Line(10_000, tax_code="OLD"),))
+    path = f"/invoices/{public_id('invoice', draft.id)}"
+    answer = machine.patch(path, {"order": "PO-1"}, headers={"If-Match": "*"})
+    found = problem_of(answer, 422, "draft_invalid")
+    assert found["errors"][0]["pointer"] == "/lines/0/tax_code"
+    assert read_row("invoices", draft.id).version == draft.version
 
 
 def test_a_draft_is_discarded_and_stays_to_be_read(machine: Machine, draft: dict[str, Any]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+import time_machine
 from flask import Flask
 
 from portal.domain.batches import ItemOutcome, RunState
@@ -36,6 +38,22 @@ def test_a_run_is_begun_and_found_at_its_location(machine: Machine) -> None:
     assert found.headers["ETag"] == answer.headers["ETag"]
     (event,) = rows("SELECT * FROM events WHERE kind = 'run.started'")
     assert (event.actor_kind, event.actor_name) == ("system", "ERP")
+
+
+def test_a_run_is_not_begun_for_a_day_to_come(machine: Machine) -> None:
+    make_draft_invoice()
+    # An hour before midnight in UTC it is the second of May where the organisation is.
+    with time_machine.travel(datetime(2026, 5, 1, 23, tzinfo=UTC), tick=False):
+        for day in ("2026-05-03", "2099-12-31"):
+            answer = machine.post("/runs", {**ISSUE, "date": day}, once="key-1")
+            (finding,) = problem_of(answer, 422, "body_invalid")["errors"]
+            assert finding == {
+                "pointer": "/date",
+                "code": "invalid",
+                "detail": "the day is in the future; choose today or an earlier day",
+            }
+        assert rows("SELECT * FROM batch_runs") == []
+        assert machine.post("/runs", {**ISSUE, "date": "2026-05-02"}).status_code == 202
 
 
 def test_a_run_needs_a_key_against_repeats(machine: Machine) -> None:
@@ -130,6 +148,23 @@ def test_items_say_what_became_of_them(machine: Machine) -> None:
     assert machine.read(f"{path}?code=V999")["items"] == []
     problem_of(machine.get(f"{path}?cursor=x"), 400, "query_invalid")
     problem_of(machine.get(f"{path}?outcome=lost"), 400, "query_invalid")
+
+
+def test_a_page_of_items_is_asked_for_in_one_spelling(machine: Machine) -> None:
+    run = make_worked_run(ItemOutcome.DONE, ItemOutcome.DONE)
+    path = f"/runs/{public_id('run', run.id)}/items"
+    place = machine.read(f"{path}?limit=1")["next_cursor"]
+    dashed = str(UUID(place))
+
+    assert len(machine.read(f"{path}?limit=1&cursor={place}")["items"]) == 1
+    for name, text in (
+        ("limit", "1_0"), ("limit", "%205"), ("limit", "%2B5"), ("limit", "%D9%A5"),
+        ("limit", "0"), ("limit", "201"), ("limit", ""),
+        ("cursor", f"urn:uuid:{dashed}"), ("cursor", dashed), ("cursor", f"{{{place}}}"),
+        ("cursor", place.upper()), ("cursor", f"{place}%0A"), ("cursor", ""),
+    ):  # fmt: skip
+        found = problem_of(machine.get(f"{path}?{name}={text}"), 400, "query_invalid")
+        assert [one["parameter"] for one in found["errors"]] == [name], text
 
 
 def test_a_run_is_stopped_and_restarted(machine: Machine) -> None:

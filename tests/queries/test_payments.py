@@ -115,6 +115,7 @@ def test_what_is_not_there_or_another_organisations_is_missing(
         ("errored", "retries_exhausted", "AM04", True, True, False),
         ("errored", "needs_payer", "expired_card", True, True, False),
         ("errored", "hard_decline", "AC04", False, True, False),
+        ("errored", "conflicting_outcome", "AM04", False, True, False),
         ("succeeded", None, None, False, False, False),
     ],
 )
@@ -139,6 +140,24 @@ def test_a_payment_says_what_a_person_may_do(
     row = row_of(case)
 
     assert (row.is_retryable, row.is_stoppable, row.is_askable) == (retryable, stoppable, askable)
+
+
+@pytest.mark.parametrize("reason_code", [None, "AM04", "stopped"])
+def test_what_the_gateway_contradicts_is_said_before_an_earlier_reason(
+    organisation: UUID, reason_code: str | None
+) -> None:
+    case = planned()
+    change(
+        "UPDATE payments SET worklist = 'conflicting_outcome', next_attempt_on = NULL,"
+        " reason_code = %s WHERE id = %s",
+        reason_code,
+        case.payment.id,
+    )
+
+    row = row_of(case)
+
+    assert row.reason == "The gateway says something else than what is booked here."
+    assert (row.is_retryable, row.is_stoppable) == (False, True)
 
 
 def test_a_stopped_payment_says_so(organisation: UUID) -> None:

@@ -20,6 +20,8 @@ from portal.services.payments import (
     PaidInvoiceMissing,
     PaymentInvalid,
     ResultKind,
+    SecondLook,
+    SimilarPayment,
     record_payment,
 )
 from portal.sql import execute
@@ -315,6 +317,30 @@ def test_two_clerks_at_once_lose_nothing(organisation: UUID, app: Flask) -> None
     assert read_row("invoices", invoice.id).paid_minor == 11_900
     (kept,) = rows("SELECT sum(amount_minor)::bigint AS minor FROM payer_credits")
     assert kept.minor == 28_100
+    assert_proofs_hold()
+
+
+@pytest.mark.parametrize("is_one_invoice", [True, False])
+def test_of_similar_payments_at_once_only_one_is_recorded_unseen(
+    organisation: UUID, app: Flask, *, is_one_invoice: bool
+) -> None:
+    invoice = make_issued_invoice()
+    others = [make_issued_invoice(payer_id=invoice.payer_id).id for _ in range(3)]
+    ids = [invoice.id] * 4 if is_one_invoice else [invoice.id, *others]
+    works = [partial(record, each, 5_000, second_look=SecondLook()) for each in ids]
+
+    found = run_together(app, *works)
+
+    (first_id,) = [each for each in found if isinstance(each, UUID)]
+    refused = [each for each in found if isinstance(each, SimilarPayment)]
+    assert [each.payment.id for each in refused] == [first_id] * 3
+    (booked,) = rows("SELECT count(*) AS n, sum(amount_minor)::bigint AS minor FROM payments")
+    assert (booked.n, booked.minor) == (1, 5_000)
+    seen = partial(record, invoice.id, 5_000, second_look=SecondLook(first_id))
+    again = run_together(app, seen, seen)
+    assert sum(isinstance(each, UUID) for each in again) == 1, "one was seen, not both"
+    record(invoice.id, 1_000)
+    assert isinstance(record(invoice.id, 1_000), UUID), "a machine is not asked"
     assert_proofs_hold()
 
 

@@ -122,7 +122,6 @@ def test_a_planned_payment_is_tried_at_once(organisation: UUID) -> None:
         ("retries_exhausted", "AM04"),
         ("needs_payer", "expired_card"),
         ("gateway_trouble", None),
-        ("conflicting_outcome", "MS03"),
     ],
 )
 def test_a_failed_payment_that_may_succeed_is_tried_once_more(
@@ -156,7 +155,7 @@ def test_a_retry_takes_only_what_is_still_open(organisation: UUID) -> None:
     [
         ("hard_decline", "AC04", "The account is closed"),
         ("hard_decline", "MD01", "no valid mandate"),
-        ("conflicting_outcome", "stolen_card", "reported stolen"),
+        ("retries_exhausted", "stolen_card", "reported stolen"),
         ("hard_decline", None, "refuses for good"),
         ("retries_exhausted", "X99", "not in the catalogue"),
     ],
@@ -367,14 +366,20 @@ def test_a_planned_payment_that_the_gateway_contradicts_can_be_stopped(organisat
     assert_proofs_hold()
 
 
-def test_a_planned_payment_that_the_gateway_contradicts_can_be_tried(organisation: UUID) -> None:
-    case = contradicted()
+@pytest.mark.parametrize("reason_code", [None, "MS03", "AC04"])
+@pytest.mark.parametrize("is_failed", [False, True])
+def test_what_the_gateway_contradicts_is_not_tried_but_stopped(
+    organisation: UUID, reason_code: str | None, *, is_failed: bool
+) -> None:
+    case = on_worklist("conflicting_outcome", reason_code) if is_failed else contradicted()
 
-    try_now(case.payment)
+    with pytest.raises(PaymentNotRetryable, match="said two things"):
+        try_now(case.payment)
 
-    after = case_of(case.payment.id)
-    assert (after.payment.state, after.payment.worklist) == ("processing", None)
-    assert after.attempt.number == 2
+    assert case_of(case.payment.id) == case
+    stop(case.payment)
+    after = case_of(case.payment.id).payment
+    assert (after.state, after.worklist) == ("failed" if is_failed else "cancelled", None)
     assert_proofs_hold()
 
 

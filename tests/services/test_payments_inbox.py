@@ -146,7 +146,9 @@ def test_what_was_not_possible_is_applied_once_it_is(organisation: UUID) -> None
     assert handle() == 1
     assert states() == {told.event_id: ("done", 2)}
     after = case_of(case.payment.id)
-    assert (after.payment.state, after.payment.worklist) == ("succeeded", None)
+    # Why it was told before anything was sent is still for a person to find out.
+    assert (after.payment.state, after.payment.worklist) == ("succeeded", "conflicting_outcome")
+    assert events_of(case.payment.id).count("payment.contradicted") == 1
     assert_books_hold()
 
 

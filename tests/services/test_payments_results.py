@@ -14,7 +14,7 @@ from portal.services.payments import (
     ResultKind,
     Verdict,
 )
-from tests.factories import BUSINESS_ON, make_deposit
+from tests.factories import BUSINESS_ON, answer_attempt, make_deposit
 from tests.recording import Recording
 from tests.services.books import assert_books_hold, events_of, rows
 from tests.services.collecting import (
@@ -22,6 +22,7 @@ from tests.services.collecting import (
     balances,
     case_of,
     claim,
+    give_back,
     make_case,
     release_reservation,
     retry,
@@ -311,6 +312,55 @@ def test_a_success_of_what_had_failed_is_for_a_person_and_stops_retries(
     assert (after.payment.worklist, after.payment.next_attempt_on) == ("conflicting_outcome", None)
     assert after.payment.explanation == case.payment.explanation
     assert balances() == (0, 11_900, 0)
+
+
+@pytest.mark.parametrize("is_at_once", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "reason_code", "state"),
+    [
+        (ResultKind.SUCCEED, None, "succeeded"),
+        (ResultKind.DECLINE, "AM04", "failed"),
+        (ResultKind.DECLINE, "AC04", "failed"),
+        (ResultKind.ERROR, None, "failed"),
+    ],
+)
+def test_a_contradiction_outlives_what_comes_of_the_next_attempt(
+    organisation: UUID, kind: ResultKind, reason_code: str | None, state: str, *, is_at_once: bool
+) -> None:
+    first = make_case("sending")
+    tell_one(first.attempt, ResultKind.DECLINE, reason_code="AM04")
+    retry(first.payment.id, on=date(2026, 3, 23))
+    second = answer_attempt(case_of(first.payment.id).attempt)
+    outcome = AttemptResult(second.id, kind, reason_code=reason_code)
+    contradiction = AttemptResult(first.attempt.id, ResultKind.SUCCEED)
+
+    if is_at_once:
+        tell(contradiction, outcome)
+    else:
+        tell(contradiction)
+        tell(contradiction)
+        tell(outcome)
+
+    after = case_of(first.payment.id)
+    assert (after.payment.state, after.payment.worklist) == (state, "conflicting_outcome")
+    assert (after.payment.next_attempt_on, after.payment.reserved_minor) == (None, 0)
+    assert (after.attempt.id, after.invoice.in_payment_minor) == (second.id, 0)
+    happened = events_of(first.payment.id)
+    assert happened.count("payment.contradicted") == 1
+    assert happened[-1] != "payment.contradicted"
+    assert_books_hold()
+
+
+def test_a_return_while_contradicted_plans_no_retry(organisation: UUID) -> None:
+    case = make_case("succeeded")
+    tell_one(case.attempt, ResultKind.MISMATCH)
+
+    give_back(case.attempt)
+
+    after = case_of(case.payment.id).payment
+    assert (after.state, after.worklist) == ("failed", "conflicting_outcome")
+    assert after.next_attempt_on is None
+    assert_books_hold()
 
 
 def test_the_same_success_told_by_two_threads_is_booked_once(

@@ -356,6 +356,33 @@ class TestEdit:
         assert f"{LINES_MAX + 1} lines" in refused.text
         assert "And 1 more line" in read(signed_in, address_of(more)).text
 
+    @pytest.mark.parametrize("place", [str(LINES_MAX), "1000000", "9" * 5000, "²", "007", "٥"])
+    @pytest.mark.parametrize("add", [{}, {"add": "yes"}])
+    def test_a_line_that_the_form_does_not_hold_is_not_dropped_silently(
+        self, signed_in: FlaskClient, organisation: UUID, place: str, add: dict[str, str]
+    ) -> None:
+        draft = make_draft_invoice()
+        address, payer = f"{address_of(draft)}/edit", make_payer()
+        beyond = {f"lines-{place}-description": "Beyond", f"lines-{place}-unit_price": "1"}
+        answer = send(signed_in, read(signed_in, address), address, **beyond, **add)
+        assert f"this form holds {LINES_MAX}" in read_answer(answer, status=409).text
+        read_answer(enter_draft(signed_in, payer, **beyond, **add), status=409)
+        assert len(list_documents(organisation)) == 1
+        assert read_row("invoices", draft.id).version == draft.version
+
+    def test_the_last_line_of_the_form_is_kept(self, signed_in: FlaskClient) -> None:
+        draft = make_draft_invoice()
+        address = f"{address_of(draft)}/edit"
+        last = {
+            f"lines-{LINES_MAX - 1}-{name}": text
+            for name, text in (
+                ("description", "Last"), ("quantity", "1"), ("unit_price", "1"),
+                ("revenue_code", "4000"), ("tax_code", "S"),
+            )
+        }  # fmt: skip
+        assert send(signed_in, read(signed_in, address), address, **last).status_code == 303
+        assert [one.description for one in lines_of(draft)] == ["Quayside services", "Last"]
+
     def test_only_a_draft_is_changed(self, signed_in: FlaskClient) -> None:
         draft = make_draft_invoice()
         form = read(signed_in, f"{address_of(draft)}/edit")

@@ -189,6 +189,15 @@ def test_what_happened_stands_once_and_names_people(signed_in: FlaskClient) -> N
     assert sum("declined" in line.lower() for line in lines) == 1
 
 
+def test_a_contradiction_stands_in_both_histories(signed_in: FlaskClient) -> None:
+    case = planned()
+    tell_one(case.attempt, ResultKind.SUCCEED)
+    invoice = f"/invoices/{public_id('invoice', case.invoice.id)}"
+    for address in (address_of(case), invoice):
+        history = read(signed_in, address).find("ol", class_="timeline").text
+        assert "The gateway has said two things" in history
+
+
 @pytest.mark.parametrize(
     ("make", "offered", "said"),
     [
@@ -198,6 +207,10 @@ def test_what_happened_stands_once_and_names_people(signed_in: FlaskClient) -> N
         (
             lambda: waiting("hard_decline", "AC04"), (False, True, False),
             "the bank refuses for good",
+        ),
+        (
+            lambda: waiting("conflicting_outcome", "AM04"), (False, True, False),
+            "the gateway has said two things about it",
         ),
         (lambda: make_case("succeeded"), (False, False, False), "nothing waits for a decision"),
     ],
@@ -322,6 +335,7 @@ def test_asking_makes_the_question_due_at_once(signed_in: FlaskClient) -> None:
         (lambda: make_case("sending"), "retry"),
         (lambda: make_case("unknown"), "stop"),
         (planned, "query"),
+        (lambda: waiting("conflicting_outcome", "AM04"), "retry"),
         (lambda: make_case("succeeded"), "retry"),
     ],
 )

@@ -4,19 +4,17 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, url_for
-from marshmallow import Schema
 
 from portal.api.access import current_actor, current_day, require
 from portal.api.answers import answer, check_match
-from portal.api.bodies import load_body, merge_patch
 from portal.api.doors import DoorBlueprint, answers, matches, once, patches, takes
 from portal.api.invoices._shape import (
     DraftSchema,
     InvoiceSchema,
     VoidSchema,
     new_invoice,
+    patched_invoice,
     shown_invoice,
-    written_draft,
 )
 from portal.api.lists import answer_list, list_schema, lists
 from portal.clock import now_utc
@@ -32,7 +30,6 @@ from portal.services.invoices import (
 )
 
 bp = DoorBlueprint("invoices", "Invoices and credit notes.")
-_DRAFT: Schema = DraftSchema()
 
 
 @bp.route("/invoices")
@@ -77,7 +74,7 @@ def edit_draft(invoice_id: UUID, patch: dict[str, Any]) -> Response:
     change_draft(
         invoice_id=invoice_id,
         version=invoice.version,
-        invoice=new_invoice(load_body(_DRAFT, merge_patch(written_draft(invoice, lines), patch))),
+        invoice=patched_invoice(invoice, lines, patch),
         on=current_day(),
         actor=current_actor(),
         now=now_utc(),

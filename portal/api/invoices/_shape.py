@@ -123,7 +123,7 @@ class DraftSchema(Strict):
     )
     reference = Text(longest=REFERENCE_CHARACTERS_MAX, allow_none=True, load_default=None)
     order = Text(longest=REFERENCE_CHARACTERS_MAX, allow_none=True, load_default=None)
-    date = Day(allow_none=True, load_default=None)
+    date = Day(metadata={"description": "The day of the document; today when it is new."})
     lines = fields.List(
         fields.Nested(NewLineSchema), required=True, validate=validate.Length(1, LINES_MAX)
     )
@@ -140,34 +140,29 @@ def new_invoice(body: dict[str, Any]) -> NewInvoice:
     return NewInvoice(
         payer_id=body["payer_id"],
         currency=body["currency"],
-        lines=[NewLine(**line) for line in body["lines"]],
+        lines=_new_lines(body),
         kind=InvoiceKind(body["kind"]),
         external_ref=body["reference"],
         purchase_order_ref=body["order"],
-        document_on=body["date"],
+        document_on=body.get("date"),
     )
 
 
-def written_draft(invoice: InvoiceRow, lines: list[LineRow]) -> dict[str, Any]:
-    """Write a draft as a machine would: what a merge patch is applied to."""
-    return {
-        "payer_id": shown_id("payer", invoice.payer_id),
-        "currency": invoice.currency,
-        "kind": invoice.kind.value,
-        "reference": invoice.external_ref,
-        "order": invoice.purchase_order_ref,
-        "date": invoice.document_on.isoformat() if invoice.document_on else None,
-        "lines": [
-            {
-                "description": line.description,
-                "quantity": number(line.quantity),
-                "unit_price": number(line.unit_price),
-                "revenue_code": line.revenue_code,
-                "tax_code": line.tax_code,
-            }
-            for line in lines
-        ],
-    }
+def patched_invoice(invoice: InvoiceRow, lines: list[LineRow], patch: dict[str, Any]) -> NewInvoice:
+    """Put what a patch says into a draft; what it does not name stays as it was stored.
+
+    Shape: the stored parts are not held against the schema of the API, since people and files
+    write drafts as well; the service checks the whole.
+    """
+    return NewInvoice(
+        payer_id=patch.get("payer_id", invoice.payer_id),
+        currency=patch.get("currency", invoice.currency),
+        lines=_new_lines(patch) if "lines" in patch else [_kept_line(line) for line in lines],
+        kind=InvoiceKind(patch.get("kind", invoice.kind)),
+        external_ref=patch.get("reference", invoice.external_ref),
+        purchase_order_ref=patch.get("order", invoice.purchase_order_ref),
+        document_on=patch.get("date", invoice.document_on),
+    )
 
 
 def shown_invoice(
@@ -218,6 +213,20 @@ def status_on(invoice: InvoiceRow, on: date) -> InvoiceStatus:
     status = InvoiceStatus(invoice.payment_status.value)
     is_late = invoice.due_on is not None and invoice.due_on < on
     return InvoiceStatus.OVERDUE if is_late and status in AWAITING_INVOICE_STATUSES else status
+
+
+def _new_lines(body: dict[str, Any]) -> list[NewLine]:
+    return [NewLine(**line) for line in body["lines"]]
+
+
+def _kept_line(line: LineRow) -> NewLine:
+    return NewLine(
+        description=line.description,
+        quantity=line.quantity,
+        unit_price=line.unit_price,
+        revenue_code=line.revenue_code,
+        tax_code=line.tax_code,
+    )
 
 
 def _shown_line(line: LineRow, currency: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from portal.services.payments._by_hand import (
     InvoiceNotPayable,
     PaidInvoiceMissing,
     PaymentInvalid,
+    SecondLook,
+    SimilarPayment,
     record_payment,
 )
 from portal.services.payments._control import (
@@ -52,7 +54,9 @@ __all__ = [
     "PaymentUnderWay",
     "QueryPolicy",
     "ResultKind",
+    "SecondLook",
     "Sending",
+    "SimilarPayment",
     "StopReasonInvalid",
     "Verdict",
     "apply_results",

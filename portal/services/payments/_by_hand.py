@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from portal.db import current_organisation_id, transaction
@@ -18,6 +18,7 @@ from portal.domain.payments import (
 )
 from portal.domain.users import Actor
 from portal.ids import new_id
+from portal.queries.payments import PaymentRow, find_similar_payment
 from portal.services.events import record_event, record_events
 from portal.services.ledger import Account, LedgerBook
 from portal.services.payments._start import PAID_OTHERWISE
@@ -51,6 +52,22 @@ class GatewayIsCollecting(Conflict):
     twice. The payment was not saved; ask the gateway for the outcome, and record it then."""
 
 
+class SimilarPayment(Conflict):
+    """A payment of the same amount on the same day is there already. Nothing was recorded yet; look
+    at that payment, and record this one again if it is another."""
+
+    payment: PaymentRow
+
+
+class SecondLook(NamedTuple):
+    """A person is asked before a payment is recorded that resembles one they have not seen.
+
+    Shape: the id of the similar one they have seen and know to be another; None before they did.
+    """
+
+    seen_id: UUID | None = None
+
+
 def record_payment(
     *,
     invoice_id: UUID,
@@ -60,18 +77,22 @@ def record_payment(
     reference: str,
     actor: Actor,
     now: datetime,
+    second_look: SecondLook | None = None,
 ) -> UUID:
     """Record money that a payer paid beside the gateway, and settle the invoice with it.
 
     Shape: what exceeds the open amount is kept as the payer's credit; a planned retry is cancelled
-    when nothing is left for it, and otherwise made smaller.
+    when nothing is left for it, and otherwise made smaller. Without a second look, as for a machine
+    that names each of its payments by a key, what resembles another payment is recorded as well.
     Raises: PaymentInvalid; AmountTooLarge; PaidInvoiceMissing; InvoiceNotPayable;
-    GatewayIsCollecting.
+    GatewayIsCollecting; SimilarPayment.
     """
     reference = reference.strip()
     _check(amount_minor, method, reference)
     with transaction():
         invoice = _lock_invoice(invoice_id, paid_on, now)
+        if second_look is not None:
+            _look_again(invoice, amount_minor, paid_on, second_look)
         others = _lock_waiting(invoice_id)
         allocated = min(amount_minor, invoice.open_minor)
         excess = amount_minor - allocated
@@ -137,6 +158,21 @@ def _lock_invoice(invoice_id: UUID, paid_on: date, now: datetime) -> Any:
         reason = "its day is more than a year before the invoice was issued"
         raise PaymentInvalid(reason=reason, field="paid_on")
     return invoice
+
+
+def _look_again(invoice: Any, amount_minor: int, paid_on: date, second_look: SecondLook) -> None:
+    """Refuse a payment that resembles one which nobody has said to be another.
+
+    Raises: SimilarPayment.
+    """
+    # The similar one may be of another invoice: all that is recorded for a payer comes in turn.
+    execute(
+        "SELECT 1 FROM payers WHERE organisation_id = %s AND id = %s FOR NO KEY UPDATE",
+        (current_organisation_id(), invoice.payer_id),
+    )
+    similar = find_similar_payment(invoice.id, amount_minor, paid_on)
+    if similar is not None and similar.id != second_look.seen_id:
+        raise SimilarPayment(payment=similar)
 
 
 def _lock_waiting(invoice_id: UUID) -> list[Any]:

@@ -17,7 +17,11 @@ from portal.domain.payments import (
     PaymentState,
 )
 from portal.domain.users import Actor
-from portal.queries.payments import PaymentMissing, is_refused_for_good
+from portal.queries.payments import (
+    CONTRADICTED_WORKLIST,
+    PaymentMissing,
+    is_refused_for_good,
+)
 from portal.queue import ring
 from portal.services.events import record_event
 from portal.services.messages import DELIVERY_BELL
@@ -26,6 +30,10 @@ from portal.sql import execute, fetch_one
 from rules.reasons import find_reason
 
 REASON_CHARACTERS_MAX = 500
+SETTLE_FIRST = (
+    "The gateway has said two things about it, so the money may be taken already; settle with the"
+    " gateway which is true, and then stop the payment."
+)
 
 
 class PaymentChanged(Conflict):
@@ -73,6 +81,7 @@ def retry_payment_now(
 
     Shape: the id of the new attempt, made as the retrying job makes it, for what is still open.
     Reasons by which the payer must act first are no obstacle: who tries has spoken to the payer.
+    What the gateway has contradicted itself about is one: the money may be taken already.
     Raises: PaymentMissing; PaymentChanged; PaymentUnderWay; PaymentNotRetryable, with the reason.
     """
     with transaction():
@@ -222,6 +231,8 @@ def _check_retry(row: Any) -> None:
     state = PaymentState(row.state)
     if row.is_live or state in (PaymentState.PROCESSING, PaymentState.REQUIRES_ACTION):
         raise PaymentUnderWay(verb="tried again")
+    if row.worklist == CONTRADICTED_WORKLIST:
+        raise PaymentNotRetryable(reason=SETTLE_FIRST)
     if state is PaymentState.SCHEDULED:
         return
     if state is not PaymentState.FAILED or row.worklist is None:

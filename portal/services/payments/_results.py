@@ -9,6 +9,7 @@ from uuid import UUID
 from portal.db import current_organisation_id, transaction
 from portal.domain.payments import ATTEMPT_MOVES, AttemptState, PaymentState
 from portal.domain.users import Actor
+from portal.queries.payments import CONTRADICTED_WORKLIST
 from portal.services.events import record_events
 from portal.services.payments._returns import book_returns
 from portal.services.payments._successes import book_successes
@@ -160,15 +161,22 @@ def _apply(  # noqa: PLR0912 - one branch per kind of result
     succeeded: list[tuple[Any, AttemptResult]] = []
     returned: list[tuple[Any, AttemptResult]] = []
     rule_sets: dict[date, CompiledRuleSet] = {}
+    checked = {row.attempt_id: _checked(row, results[row.attempt_id]) for row in rows}
     for row in rows:
-        result = _checked(row, results[row.attempt_id])
+        verdicts[row.attempt_id] = _judge(AttemptState(row.state), checked[row.attempt_id])
+    contradicted = [
+        row
+        for row in rows
+        if verdicts[row.attempt_id] is Verdict.ILLEGAL
+        and checked[row.attempt_id].kind in (ResultKind.SUCCEED, ResultKind.MISMATCH)
+    ]
+    for row in _contradict(rows, contradicted, actor=actor, now=now):
+        result = checked[row.attempt_id]
         state = AttemptState(row.state)
-        verdicts[row.attempt_id] = verdict = _judge(state, result)
-        if verdict is Verdict.REPEATED and not _is_still_open(state, result):
-            continue
+        verdict = verdicts[row.attempt_id]
         if verdict is Verdict.ILLEGAL:
-            if result.kind in (ResultKind.SUCCEED, ResultKind.MISMATCH):
-                payments.append(PaymentChange.to_worklist(row, "conflicting_outcome"))
+            continue
+        if verdict is Verdict.REPEATED and not _is_still_open(state, result):
             continue
         if result.kind is ResultKind.MISMATCH:
             payments.append(PaymentChange.to_worklist(row, "mismatch"))
@@ -197,6 +205,27 @@ def _apply(  # noqa: PLR0912 - one branch per kind of result
     write_payments(payments)
     record_events(events, actor=actor, now=now)
     return verdicts
+
+
+def _contradict(
+    rows: Sequence[Any], contradicted: Sequence[Any], *, actor: Actor, now: datetime
+) -> Sequence[Any]:
+    """Mark payments of which the gateway says what cannot be, and return all rows as they are then.
+
+    Shape: written before any outcome, as another attempt of the payment may have one at once.
+    """
+    marked = {row.payment_id: row for row in contradicted if row.worklist != CONTRADICTED_WORKLIST}
+    if not marked:
+        return rows
+    write_payments(
+        [PaymentChange.to_worklist(row, CONTRADICTED_WORKLIST) for row in marked.values()]
+    )
+    happened = (("payment.contradicted", payment_id) for payment_id in marked)
+    record_events(happened, actor=actor, now=now)
+    return [
+        row._replace(worklist=CONTRADICTED_WORKLIST) if row.payment_id in marked else row
+        for row in rows
+    ]
 
 
 def _checked(row: Any, result: AttemptResult) -> AttemptResult:

@@ -12,6 +12,7 @@ from portal.domain.users import Actor
 from portal.ids import new_id
 from portal.services.events import record_events
 from portal.services.ledger import Account, LedgerBook
+from portal.services.payments._writing import worklist_after
 from portal.sql import execute, stage_rows
 
 SUCCESS_COLUMNS = {
@@ -125,7 +126,8 @@ def _write() -> None:
     )
     execute(
         "UPDATE payments y SET state = %(succeeded)s, reserved_minor = 0, next_attempt_on = NULL,"
-        " worklist = NULL, version = y.version + 1 FROM pg_temp.staged_successes s"
+        f" worklist = {worklist_after('NULL')}, version = y.version + 1"
+        " FROM pg_temp.staged_successes s"
         " WHERE y.organisation_id = %(o)s AND y.id = s.payment_id",
         scope,
     )

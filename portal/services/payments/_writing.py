@@ -7,6 +7,7 @@ from uuid import UUID
 
 from portal.db import current_organisation_id
 from portal.domain.payments import PAYMENT_MOVES, AttemptState, PaymentState
+from portal.queries.payments import CONTRADICTED_WORKLIST
 from portal.sql import execute, stage_rows
 from rules.ruleset import CompiledRuleSet
 from rules.types import PaymentFacts, RetryDecision
@@ -32,6 +33,13 @@ PAYMENT_COLUMNS = {
     "explanation": "text",
     "keeps_reservation": "boolean",
 }
+
+CONTRADICTED = RetryDecision(
+    "fail",
+    None,
+    CONTRADICTED_WORKLIST,
+    "The gateway has said two things about this payment; it is not tried again by itself.",
+)
 
 
 class AttemptChange(NamedTuple):
@@ -142,8 +150,11 @@ def decide_next(
     *,
     on: date,
 ) -> RetryDecision:
-    """Ask the organisation's rules what follows a decline or return."""
-    return rule_set.decide_retry(
+    """Ask the organisation's rules what follows a decline or return.
+
+    Shape: no retry follows while the gateway contradicts itself, whatever the rules say.
+    """
+    decision = rule_set.decide_retry(
         PaymentFacts(
             str(row.payment_id),
             row.amount_minor,
@@ -155,6 +166,18 @@ def decide_next(
             row.started_on,
         )
     )
+    if decision.action == "retry" and row.worklist == CONTRADICTED_WORKLIST:
+        return CONTRADICTED
+    return decision
+
+
+def worklist_after(outcome: str) -> str:
+    """Write the SQL of a payment's worklist after an outcome that would put it on another.
+
+    Shape: the payment is `y`; what the gateway contradicted itself about is a person's to settle.
+    """
+    kept = f"y.worklist = '{CONTRADICTED_WORKLIST}'"
+    return f"CASE WHEN {kept} THEN y.worklist ELSE {outcome} END"
 
 
 def write_attempts(changes: Sequence[AttemptChange]) -> None:
@@ -183,7 +206,8 @@ def write_payments(changes: Sequence[PaymentChange]) -> None:
     stage_rows("staged_payments", PAYMENT_COLUMNS, (change[:7] for change in changes))
     execute(
         "UPDATE payments y SET state = s.state, next_attempt_on = s.next_attempt_on,"
-        " worklist = s.worklist, reason_code = COALESCE(s.reason_code, y.reason_code),"
+        f" worklist = {worklist_after('s.worklist')},"
+        " reason_code = COALESCE(s.reason_code, y.reason_code),"
         " explanation = COALESCE(s.explanation, y.explanation),"
         " reserved_minor = CASE WHEN s.keeps_reservation THEN y.reserved_minor ELSE 0 END,"
         " version = y.version + 1 FROM pg_temp.staged_payments s"
