@@ -248,7 +248,7 @@ def test_leaving_a_half_filled_form_about_money_asks_first(walker: Visit) -> Non
     page.on("dialog", go_on)
     walker.open("/gallery")
     assert asked == []
-    page.get_by_label("Payer").fill("Elm Road Clinic")
+    page.get_by_role("textbox", name="Payer").fill("Elm Road Clinic")
     walker.open("/runs")
     assert asked == ["beforeunload"]
 
@@ -260,4 +260,6 @@ def test_an_auditor_sees_no_button_that_is_not_theirs(browser: Browser, world: W
         if address.startswith(("/runs", "/invoices", "/payments", "/payers", "/attempts")):
             answer = looker.page.request.get(world.address + address)
             assert answer.status in {200, 403, 404, 405, 422}, f"{address} answers {answer.status}"
+            content = answer.text().partition("<main")[2]
+            assert 'method="post"' not in content, f"{address} offers what is not theirs"
     looker.page.context.close()
