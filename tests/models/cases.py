@@ -24,7 +24,16 @@ INVOICES = {
     "ck_invoices_only_credit_notes_apply": Copy("invoices", {"applied_minor": "1"}, _INVOICE),
     "ck_invoices_credit_notes_are_not_paid": Copy("invoices", {"paid_minor": "1"}, _CREDIT_NOTE),
     "ck_invoices_draft_has_no_payments": Copy(
-        "invoices", {"state": "'draft'", "number": "NULL", "paid_minor": "1"}, _INVOICE
+        "invoices",
+        {
+            "state": "'draft'",
+            "number": "NULL",
+            "paid_minor": "1",
+            "credited_minor": "0",
+            "written_off_minor": "0",
+            "in_payment_minor": "0",
+        },
+        _INVOICE,
     ),
     "ck_invoices_issued_is_numbered": Copy("invoices", {"number": "NULL"}, _INVOICE),
     "ck_invoices_numbered_in_its_year": Copy("invoices", {"year": "2025"}, _INVOICE),
