@@ -58,7 +58,6 @@ def bind_database(app: Flask, *, url: str, pool_size: int = 10) -> None:
     db.init_app(app)
     with app.app_context():
         event.listen(db.engine, "connect", _become_app_role)
-    event.listen(db.session, "after_begin", _name_scope)
 
 
 def _become_app_role(connection: Any, _record: Any) -> None:
@@ -70,6 +69,8 @@ def _become_app_role(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
+# The sessions are those of every application of a process, so this is said once, not per binding.
+@event.listens_for(db.session, "after_begin")
 def _name_scope(_session: Session, _transaction: Any, connection: Any) -> None:
     """Tell the database for whom the new transaction acts."""
     connection.execute(

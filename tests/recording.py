@@ -18,6 +18,8 @@ class Recording:
     """The statements of a block, in order."""
 
     texts: list[str] = field(default_factory=list)
+    # How often a transaction named its organisation.
+    scopes: int = 0
 
     @property
     def count(self) -> int:
@@ -27,7 +29,9 @@ class Recording:
     def add(self, statement: Any) -> None:
         """Keep one statement unless it is a ping or only names the organisation."""
         text = statement.decode() if isinstance(statement, bytes) else str(statement)
-        if text.strip(" ;") and SCOPE not in text:
+        if SCOPE in text:
+            self.scopes += 1
+        elif text.strip(" ;"):
             self.texts.append(text)
 
 
