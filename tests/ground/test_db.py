@@ -23,4 +23,4 @@ def test_a_transaction_names_its_organisation_once_however_many_applications_the
         fetch("SELECT 1")
         fetch("SELECT 2")
     assert recorded.scopes == 1
-    assert recorded.count == 2
+    assert recorded.texts[-2:] == ["SELECT 1", "SELECT 2"]
