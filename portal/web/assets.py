@@ -4,7 +4,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from flask import Blueprint, Flask, Response, current_app, request, url_for
+from flask import Blueprint, Flask, Response, current_app, g, request, url_for
 from flask.typing import ResponseReturnValue
 
 from portal.domain.users import Permission
@@ -36,8 +36,13 @@ def register(app: Flask) -> None:
 
 
 def asset(name: str) -> str:
-    """Return the address of a static file with its content's mark."""
-    return url_for("static", filename=name, v=_mark_of_file(_static_folder() / name))
+    """Return the address of a static file with its content's mark, looked up once per request."""
+    # A list has a picture in each row.
+    known: dict[str, str] = g.setdefault("asset_addresses", {})
+    if name not in known:
+        mark = _mark_of_file(_static_folder() / name)
+        known[name] = url_for("static", filename=name, v=mark)
+    return known[name]
 
 
 def stylesheet_address() -> str:

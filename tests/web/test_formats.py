@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from babel import Locale
 from flask import Flask, g
 
 from portal.domain.batches import ItemOutcome, RunState
-from portal.domain.money import AmountMalformed, AmountTooLarge, NumberMalformed
+from portal.domain.money import (
+    AmountMalformed,
+    AmountTooLarge,
+    NumberMalformed,
+    currency_exponent,
+)
 from portal.domain.payments import PaymentState
 from portal.domain.states import State
 from portal.paths import STATIC
@@ -48,6 +55,23 @@ def test_money_has_the_digits_of_its_currency(
     with plain.app_context():
         g.visitor = visitor(locale, "UTC")
         assert formats.money(amount_minor, currency).replace("\xa0", " ") == shown
+
+
+@pytest.mark.parametrize("locale", ["en_GB", "de_DE", "de_CH", "fr_FR", "hi_IN", "sv_SE", "ar_EG"])
+@pytest.mark.parametrize("currency", ["EUR", "GBP", "JPY", "KWD", "INR"])
+def test_money_is_written_as_the_locale_writes_it(plain: Flask, locale: str, currency: str) -> None:
+    exponent = currency_exponent(currency)
+    pattern = copy(Locale.parse(locale).currency_formats["standard"])
+    pattern.frac_prec = (exponent, exponent)
+    with plain.app_context():
+        g.visitor = visitor(locale, "UTC")
+        for amount_minor in (0, 7, -7, 99, -100, 123_456, 1_234_567, -98_765_432_101):
+            wanted = pattern.apply(
+                Decimal(amount_minor).scaleb(-exponent), locale, currency=currency,
+                currency_digits=False,
+            )  # fmt: skip
+            found = formats.money(amount_minor, currency)
+            assert found.replace("\xa0", "") == wanted.replace("\xa0", "")
 
 
 @pytest.mark.parametrize(

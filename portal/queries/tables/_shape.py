@@ -61,6 +61,8 @@ class Option(NamedTuple):
     parts: tuple[str, ...] = ()
     # What is true of its rows beyond that; may use %(today)s.
     sql: str = ""
+    # Whether few rows have it, which an index of their own finds.
+    is_rare: bool = False
 
 
 class Choice(NamedTuple):
@@ -111,7 +113,7 @@ class Text(NamedTuple):
 
 
 class Words(NamedTuple):
-    """A filter by what people type; it names few rows, by ways that each have an index."""
+    """A filter by what people type; it mostly names few rows, by ways that each have an index."""
 
     name: str
     words: str

@@ -31,8 +31,9 @@ CREDIT = (InvoiceStatus.CREDIT_LEFT, InvoiceStatus.CREDIT_USED)
 OWED = (*OPEN, InvoiceStatus.PAID)
 # A day that is not known yet stands behind all others, and a draft before all numbers. Not written
 # with COALESCE: beneath row-level security the planner uses no index for that.
-ISSUED_SQL = "CASE WHEN i.issued_on IS NULL THEN 'infinity'::date ELSE i.issued_on END"
-DUE_SQL = "CASE WHEN i.due_on IS NULL THEN 'infinity'::date ELSE i.due_on END"
+NEVER = "'infinity'::date"
+ISSUED_SQL = f"CASE WHEN i.issued_on IS NULL THEN {NEVER} ELSE i.issued_on END"
+DUE_SQL = f"CASE WHEN i.due_on IS NULL THEN {NEVER} ELSE i.due_on END"
 YEAR_SQL = "CASE WHEN i.year IS NULL THEN 0::smallint ELSE i.year END"
 NUMBER_SQL = "CASE WHEN i.number IS NULL THEN 0::bigint ELSE i.number END"
 OVERDUE_SQL = "i.due_on < %(today)s"
@@ -61,7 +62,8 @@ def _kinds() -> list[Option]:
     for kind in InvoiceKind:
         others = OWED if kind is InvoiceKind.CREDIT_NOTE else CREDIT
         parts = tuple(one.value for one in STORED_INVOICE_STATUSES if one not in others)
-        options.append(Option(kind.value, kind.label, parts))
+        is_rare = kind in (InvoiceKind.CORRECTION, InvoiceKind.CHARGE)
+        options.append(Option(kind.value, kind.label, parts, is_rare=is_rare))
     return options
 
 
@@ -145,8 +147,8 @@ INVOICE_TABLE = Table(
         Choice("status", "Status", _statuses(), is_facet=True),
         Choice("kind", "Kind", _kinds(), sql="i.kind"),
         Text("currency", "Currency", "three letters", "i.currency"),
-        Range("issued", "Issued", Kind.DAY, ISSUED_SQL, present="i.issued_on IS NOT NULL"),
-        Range("due", "Due", Kind.DAY, DUE_SQL, present="i.due_on IS NOT NULL"),
+        Range("issued", "Issued", Kind.DAY, ISSUED_SQL, present=f"{ISSUED_SQL} < {NEVER}"),
+        Range("due", "Due", Kind.DAY, DUE_SQL, present=f"{DUE_SQL} < {NEVER}"),
         Range("total", "Total", Kind.MONEY, "i.total_minor"),
         Range(
             "open",

@@ -1,0 +1,122 @@
+"""Writing the statement of a page: find its rows in index order, then join what columns need.
+
+Where the conditions may name few rows (a search by text, a rare kind), those are read first, up to
+a limit; only if there are more than that, the order is walked until the page is full.
+"""
+
+from typing import Any, NamedTuple
+
+from portal.queries.tables._request import TableRequest
+from portal.queries.tables._shape import Table
+from portal.queries.tables._where import Search, quoted, search_of
+
+# Up to so many rows are quicker read and sorted than met one by one on the way through an order.
+FEW_MAX = 3_000
+
+
+class _Order(NamedTuple):
+    """The order of a page as SQL: the keys of a row, and the names that they get."""
+
+    table: Table
+    keys: list[str]
+    names: list[str]
+    direction: str
+    # Where the page begins, for the keys or the names; empty at the beginning.
+    beyond: str
+    limit: str
+
+    def selected(self) -> str:
+        """Write the keys with their names."""
+        return ", ".join(
+            f"{sql} AS {name}" for sql, name in zip(self.keys, self.names, strict=True)
+        )
+
+    def by(self, columns: list[str]) -> str:
+        """Order by columns of a row, then by its id."""
+        return ", ".join(f"{column} {self.direction}" for column in columns)
+
+    def after(self, columns: list[str]) -> str:
+        """Say that a row stands behind where the page begins."""
+        return self.beyond.replace("{columns}", ", ".join(columns)) if self.beyond else ""
+
+
+def write_select(
+    table: Table, request: TableRequest, *, rows_max: int | None
+) -> tuple[str, dict[str, Any]]:
+    """Write the statement of a page, or of all rows, with its parameters."""
+    search = search_of(table, request)
+    order, parameters = _order_of(table, request, rows_max)
+    alias = table.alias
+    few = ""
+    if search.is_narrow and rows_max is not None:
+        few = (
+            f"WITH few AS MATERIALIZED (SELECT {order.selected()}, {alias}.id AS few_id"
+            f" FROM {table.source} {alias} WHERE {search.where(search.any_part(table))}"
+            f" LIMIT {FEW_MAX + 1}) "
+        )
+    branches = _branches(order, search, is_probed=bool(few))
+    listed = [f"({alias}.{name})::text" for name in order.names]
+    listed += [column.sql for column in table.columns]
+    # Ordered by a column of its own, the rows of the parts are merged as they come; ordered by an
+    # expression, all of them would be sorted once more.
+    by = order.by([f"{alias}.{name}" for name in [*order.names, "id"]])
+    return (
+        f"{few}SELECT {', '.join(listed)} FROM (SELECT * FROM ({' UNION ALL '.join(branches)})"
+        f" AS {alias} ORDER BY {by}{order.limit}) AS {alias} {table.joins} ORDER BY {by}",
+        {**search.parameters, **parameters},
+    )
+
+
+def _order_of(
+    table: Table, request: TableRequest, rows_max: int | None
+) -> tuple[_Order, dict[str, Any]]:
+    column, is_descending = request.order(table)
+    cursor = request.cursor
+    is_backward = cursor is not None and cursor.is_backward
+    goes_down = is_descending != is_backward
+    parameters: dict[str, Any] = {}
+    beyond = ""
+    if cursor is not None:
+        parameters = {f"k{place}": value for place, value in enumerate(cursor.values)}
+        parameters["k_id"] = cursor.id
+        given = [f"%(k{place})s::{key.type}" for place, key in enumerate(column.keys)]
+        beyond = f"({{columns}}) {'<' if goes_down else '>'} ({', '.join([*given, '%(k_id)s'])})"
+    order = _Order(
+        table,
+        keys=[key.sql for key in column.keys],
+        names=[f"sort_{place}" for place in range(len(column.keys))],
+        direction="DESC" if goes_down else "ASC",
+        beyond=beyond,
+        limit=f" LIMIT {rows_max}" if rows_max is not None else "",
+    )
+    return order, parameters
+
+
+def _branches(order: _Order, search: Search, *, is_probed: bool) -> list[str]:
+    """Write what a page is taken from: the few rows, or each part (or all rows) in index order."""
+    table, alias = order.table, order.table.alias
+    columns = [*order.keys, f"{alias}.id"]
+    beyond = order.after(columns)
+    unless_few = f"(SELECT count(*) FROM few) > {FEW_MAX}" if is_probed else ""
+    if table.parts is None:
+        conditions = [search.where(unless_few, beyond)]
+    else:
+        conditions = [
+            search.where(f"{table.parts.sql} = {quoted(part)}", condition, unless_few, beyond)
+            for part, condition in search.parts.items()
+        ] or ["false"]
+    found = [
+        f"(SELECT {alias}.*, {order.selected()} FROM {table.source} {alias} WHERE {condition}"
+        f" ORDER BY {order.by(columns)}{order.limit})"
+        for condition in conditions
+    ]
+    if is_probed:
+        names = [*order.names, "few_id"]
+        after = order.after(names)
+        found.append(
+            f"(SELECT {alias}.*, {', '.join(order.names)} FROM (SELECT * FROM few"
+            f" WHERE NOT {unless_few}{' AND ' if after else ''}{after}"
+            f" ORDER BY {order.by(names)}{order.limit}) AS few"
+            f" JOIN {table.source} {alias} ON {alias}.id = few.few_id)"
+        )
+    return found

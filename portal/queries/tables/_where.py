@@ -1,0 +1,133 @@
+"""What a request asks of rows, as conditions: of all of them, and of each part of the table."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from portal.domain.payers import name_sort_key
+from portal.queries.tables._request import TableRequest
+from portal.queries.tables._shape import Choice, Filter, Range, Reference, Table, Text
+
+NO_TEXT = "none"
+# A prefix ends before the same text with the greatest character behind it.
+LAST_CHARACTER = "\U0010ffff"
+
+
+class Search(NamedTuple):
+    """The conditions of a request: of all rows, and of each part."""
+
+    conditions: list[str]
+    parts: dict[str, str]
+    parameters: dict[str, Any]
+    # Whether the conditions may name so few rows that it is quicker to sort those.
+    is_narrow: bool
+
+    def where(self, *more: str) -> str:
+        return " AND ".join([*self.conditions, *(one for one in more if one)]) or "true"
+
+    def any_part(self, table: Table) -> str:
+        """Say the conditions of the parts in one, for what needs no order."""
+        if table.parts is None:
+            return ""
+        plain = [part for part, condition in self.parts.items() if not condition]
+        either = [
+            f"({table.parts.sql} = '{part}' AND {condition})"
+            for part, condition in self.parts.items()
+            if condition
+        ]
+        if len(plain) == len(table.parts.values):
+            return ""
+        if plain:
+            listed = ", ".join(f"'{part}'" for part in plain)
+            either.append(f"{table.parts.sql} IN ({listed})")
+        return f"({' OR '.join(either) or 'false'})"
+
+
+def search_of(table: Table, request: TableRequest) -> Search:
+    """Turn what is asked into conditions with their parameters."""
+    conditions: list[str] = []
+    parameters: dict[str, Any] = {"today": request.today}
+    is_narrow = False
+    chosen: dict[str, list[Any]] = {}
+    for term in request.terms:
+        chosen.setdefault(term.filter.name, []).append(term.value)
+    parts = dict.fromkeys(table.parts.values, "") if table.parts else {}
+    for name, values in chosen.items():
+        one = table.filter(name)
+        assert one is not None
+        possible = _possible_parts(one, values)
+        if table.parts is not None and name == table.parts.choice:
+            wanted = _chosen_parts(table.parts.values, values)
+            parts = {part: wanted[part] for part in parts if part in wanted}
+        elif isinstance(one, Choice):
+            conditions.append(_any_of(one, values, parameters))
+            is_narrow = is_narrow or all(option.is_rare for option in values)
+        elif isinstance(one, Range):
+            conditions += _within(one, values, parameters, table.alias)
+        elif isinstance(one, Reference):
+            parameters[name] = values[0]
+            conditions.append(f"({one.sql.replace('%(value)s', f'%({name})s')})")
+        elif isinstance(one, Text):
+            parameters[name] = values[0]
+            is_none = values[0] == NO_TEXT
+            conditions.append(f"{one.sql} {'IS NULL' if is_none else f'= %({name})s'}")
+        else:
+            text = str(values[0])
+            least = name_sort_key(text)
+            parameters |= {"text": text, "least": least, "end": least + LAST_CHARACTER}
+            parameters |= one.read(text)
+            conditions.append(f"({one.sql})")
+            is_narrow = True
+        if possible:
+            parts = {part: extra for part, extra in parts.items() if part in possible}
+    return Search(conditions, parts, parameters, is_narrow)
+
+
+def _possible_parts(one: Filter, values: Sequence[Any]) -> frozenset[str]:
+    """Name the parts in which the wanted rows can lie; none is said where it is any."""
+    if isinstance(one, Range):
+        is_above_zero = any(
+            each.least is not None and each.least > 0 for each in values if one.parts
+        )
+        return frozenset(one.parts if is_above_zero else ())
+    if isinstance(one, Choice) and all(option.parts for option in values):
+        return frozenset(part for option in values for part in option.parts)
+    return frozenset()
+
+
+def _chosen_parts(values: Sequence[str], options: Sequence[Any]) -> dict[str, str]:
+    """Combine options: a part that one of them wants whole is taken whole."""
+    wanted: dict[str, list[str]] = {}
+    for option in options:
+        for part in option.parts:
+            wanted.setdefault(part, []).append(option.sql)
+    return {
+        part: "" if "" in wanted[part] else f"({' OR '.join(dict.fromkeys(wanted[part]))})"
+        for part in values
+        if part in wanted
+    }
+
+
+def _any_of(choice: Choice, options: Sequence[Any], parameters: dict[str, Any]) -> str:
+    if choice.sql:
+        parameters[choice.name] = [option.value for option in options]
+        return f"{choice.sql} = ANY(%({choice.name})s)"
+    return f"({' OR '.join(option.sql for option in options)})"
+
+
+def _within(one: Range, bounds: Sequence[Any], parameters: dict[str, Any], alias: str) -> list[str]:
+    found = [one.present] if one.present else []
+    for place, (least, end, currency) in enumerate(bounds):
+        if currency:
+            parameters[f"{one.name}_currency"] = currency
+            found.append(f"{alias}.currency = %({one.name}_currency)s")
+        for side, value, sign in (("least", least, ">="), ("end", end, "<")):
+            if value is not None:
+                parameters[f"{one.name}_{side}_{place}"] = value
+                found.append(f"{one.sql} {sign} %({one.name}_{side}_{place})s")
+    return found
+
+
+def quoted(value: str) -> str:
+    """Quote a value that stands in the code, not one that somebody typed."""
+    assert "'" not in value
+    return f"'{value}'"
