@@ -31,6 +31,7 @@ from portal.services.messages import (
     list_query_organisations,
     request_missing_events,
 )
+from portal.services.schedules import start_due_runs
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -74,6 +75,7 @@ class JsonQueue(Queue):
 
 def tick() -> None:
     """Ring for due work of every kind; harmless when nothing is due or when rung twice."""
+    start_due_runs()
     ring_due()
     close_runs()
     _catch_up_on_events(now_utc())

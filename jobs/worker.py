@@ -28,6 +28,7 @@ from portal.processes import die_with_parent
 from portal.queue import open_queue, open_redis
 from portal.services.batches import BELL
 from portal.services.messages import DELIVERY_BELL
+from portal.services.schedules import start_due_runs
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -62,6 +63,8 @@ class PortalWorker(Worker):
     def _look_for_work(self) -> None:
         try:
             with self.portal_app.app_context():
+                # Runs start by themselves also where no clock is left that ticks.
+                start_due_runs()
                 ring_due()
                 engine.close_runs()
         except Exception as error:  # noqa: BLE001 - an idle look must not end the worker

@@ -14,6 +14,7 @@ from portal.services.deposits import record_deposit
 from portal.services.invoices import NewInvoice, NewLine, draft_invoices
 from portal.services.organisations import add_organisation
 from portal.services.payers import NewMandate, NewPayer, add_mandates, add_payers
+from portal.services.schedules import ScheduleWish, add_schedule
 from portal.sql import fetch
 from rules.definitions import load_definition
 
@@ -39,6 +40,12 @@ COMPANY_ENDS = "Bakery Chandlers Foundry Freight Gardens Laundry Optics Printers
 PUBLIC_BODIES = (
     "Fire Service,Harbour School,Library Trust,Museum,Parks Department,Port Authority,"
     "Swimming Baths,Theatre"
+)
+
+# Paused: in an invented world people decide when something happens.
+SCHEDULES = (
+    ScheduleWish("Collect every morning", "payment_collection", "30 6 * * 1-5"),
+    ScheduleWish("Issue at the end of the month", "invoice_issuing", "0 22 LW * *"),
 )
 
 
@@ -145,6 +152,8 @@ def _seed_organisation(
         ids = {row.external_ref: row for row in fetch("SELECT id, external_ref, kind FROM payers")}
         rows = [ids[payer.external_ref] for payer in payers]
         _record_deposits(sample, rows, chance, on, now)
+        for wish in SCHEDULES:
+            add_schedule(wish=wish, is_active=False, actor=PORTAL, now=now)
     drafted = 0
     while drafted < invoices_count:
         count = min(DRAFTS_AT_ONCE, invoices_count - drafted)

@@ -1,5 +1,6 @@
 import json
 import zlib
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +10,15 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from jobs.schedule import TICK_ID, make_scheduler, register_tick, ring_due, tick
+from portal.clock import now_utc
 from portal.config import Config
-from portal.db import transaction
+from portal.db import acting_for, transaction
+from portal.domain.schedules import OnHoliday
 from portal.queue import bind_queue, open_queue, open_redis
 from portal.services.messages import request_events
+from portal.services.schedules import ScheduleWish, add_schedule
 from portal.sql import execute
-from tests.factories import attempt_of, gateway_account_of, make_payment
+from tests.factories import CLERK, attempt_of, gateway_account_of, make_payment
 from tests.services.books import rows
 from tests.services.collecting import expire, make_case
 from tests.services.running import begin, make_drafts, must_lease, run_of
@@ -87,6 +91,25 @@ def test_a_message_an_event_or_a_question_that_is_due_rings_for_delivery(
     expire("payment_attempts", "next_query_at")
     assert ring_due()
     assert rung() == {DELIVERY_BELL}
+
+
+def test_a_tick_starts_what_is_due_by_itself_once(organisation: UUID) -> None:
+    make_drafts(1)
+    with acting_for(organisation):
+        schedule_id = add_schedule(
+            wish=ScheduleWish("Daily", "invoice_issuing", "0 11 * * *", OnHoliday.ANYWAY),
+            actor=CLERK,
+            now=now_utc() - timedelta(days=1),
+        )
+    rung()
+
+    tick()
+    tick()
+
+    (run,) = rows("SELECT job, request_key FROM batch_runs")
+    assert run.job == "invoice_issuing"
+    assert run.request_key.startswith(f"schedule:{schedule_id}:")
+    assert BATCH_BELL in rung()
 
 
 def test_a_message_that_is_leased_or_waits_rings_nothing(organisation: UUID) -> None:
