@@ -22,8 +22,10 @@ from portal.services.batches import (
     BELL,
     Lease,
     LeaseLost,
+    SheetBroken,
     claim_chunk,
     extend_lease,
+    fail_by_sheet,
     finish_run,
     list_runs_to_finish,
     list_working_organisations,
@@ -81,6 +83,9 @@ def _work(lease: Lease, lease_seconds: float) -> None:
         log.info("chunk.done", job=lease.job, number=lease.number, items=len(results))
     except LeaseLost as lost:
         log.warning("chunk.lost", number=lease.number, reason=lost.message)
+    except SheetBroken as broken:
+        log.warning("chunk.sheet_broken", number=lease.number, reason=broken.reason)
+        fail_by_sheet(lease=lease, reason=broken.reason)
     except Exception as error:
         release_chunk(lease=lease, error=repr(error))
         raise

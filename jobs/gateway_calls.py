@@ -6,6 +6,8 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
+import structlog
+
 from portal.domain.errors import PortalError
 from portal.gateways.base import (
     ChargeOrder,
@@ -20,6 +22,8 @@ from portal.gateways.base import (
 from portal.services.messages import (
     Claimed,
 )
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Account(NamedTuple):
@@ -60,7 +64,9 @@ async def call_gateway(access: GatewayAccess, parcel: Parcel) -> Answers:
             call_all(gateway.charge, [order for _, order in parcel.charges], access.in_flight_max),
             call_all(gateway.query, [ref for _, ref in parcel.queries], access.in_flight_max),
             asyncio.gather(*(_close_day(gateway, message) for message in parcel.closings)),
-            asyncio.gather(*(_list_events(gateway, after) for _, after in parcel.listings)),
+            asyncio.gather(
+                *(_list_events(gateway, message, after) for message, after in parcel.listings)
+            ),
         )
     return Answers(charges, queries, closings, listings)
 
@@ -70,10 +76,14 @@ async def _close_day(gateway: Gateway, message: Claimed) -> tuple[PayoutReport, 
         return await gateway.close_day(date.fromisoformat(message.payload["business_on"]))
     except PortalError as error:
         return error.message
+    except Exception as error:
+        # What stands in one message must not take the others of its parcel with it.
+        log.exception("errand.broke", message_id=str(message.id))
+        return repr(error)[:500]
 
 
 async def _list_events(
-    gateway: Gateway, after: str | None
+    gateway: Gateway, message: Claimed, after: str | None
 ) -> tuple[tuple[GatewayEvent, ...], str | None] | str:
     try:
         found: list[GatewayEvent] = []
@@ -86,3 +96,7 @@ async def _list_events(
                 return tuple(found), after
     except PortalError as error:
         return error.message
+    except Exception as error:
+        # What stands in one message must not take the others of its parcel with it.
+        log.exception("errand.broke", message_id=str(message.id))
+        return repr(error)[:500]

@@ -4,7 +4,6 @@ Claim (one transaction, committed) → many calls in flight → answers written 
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,6 +13,14 @@ from uuid import UUID
 import structlog
 
 from jobs.gateway_calls import Account, Answers, Parcel, call_gateway
+from jobs.message_answers import (
+    TROUBLES,
+    is_spent,
+    outcome_of,
+    outcome_of_call,
+    pause_wanted,
+    result_of,
+)
 from portal.clock import now_utc
 from portal.config import Config
 from portal.db import (
@@ -28,8 +35,6 @@ from portal.domain.errors import PortalError
 from portal.domain.messages import MessageKind
 from portal.domain.users import Actor
 from portal.gateways.base import (
-    AnswerKind,
-    GatewayAnswer,
     GatewayEvent,
     PayoutReport,
 )
@@ -46,6 +51,7 @@ from portal.services.messages import (
     list_inbox_organisations,
     list_query_organisations,
     note_health,
+    pause_account,
     store_events,
     withdraw_messages,
 )
@@ -69,18 +75,6 @@ QUERIES_MAX = 500
 # Results trickle in behind a delivery; staying for them is cheaper than a fork for each handful.
 LINGER_SECONDS = 0.4
 LINGER_POLL_SECONDS = 0.04
-
-RESULT_KINDS = {
-    AnswerKind.PENDING: ResultKind.ACCEPT,
-    AnswerKind.SUCCEEDED: ResultKind.SUCCEED,
-    AnswerKind.DECLINED: ResultKind.DECLINE,
-    AnswerKind.RETURNED: ResultKind.RETURN,
-    AnswerKind.UNKNOWN: ResultKind.LOSE,
-    AnswerKind.NOT_FOUND: ResultKind.NOT_FOUND,
-    AnswerKind.NOT_SENT: ResultKind.NOT_SENT,
-    AnswerKind.MISMATCH: ResultKind.MISMATCH,
-}
-TROUBLES = {AnswerKind.NOT_SENT, AnswerKind.UNKNOWN}
 
 
 def drain_messages() -> int:
@@ -185,8 +179,11 @@ def _lease(account: Account, config: Config) -> tuple[int, Parcel]:
             limit=config.messages_claim_max,
             lease_seconds=config.message_lease_seconds,
         )
+        spent = [message for message in claimed if is_spent(message, config)]
+        _park_spent(spent, now)
         by_kind = {
-            kind: [message for message in claimed if message.kind == kind] for kind in MessageKind
+            kind: [message for message in claimed if message.kind == kind and message not in spent]
+            for kind in MessageKind
         }
         sending = begin_sending(
             messages=by_kind[MessageKind.CHARGE],
@@ -203,6 +200,16 @@ def _lease(account: Account, config: Config) -> tuple[int, Parcel]:
         return len(claimed), Parcel(
             sending.orders, queries, by_kind[MessageKind.CLOSE_DAY], listings
         )
+
+
+def _park_spent(spent: Sequence[Claimed], now: datetime) -> None:
+    """Leave to a person what no try has come to an end with."""
+    if spent:
+        said = "no try came to an end; the workers died or lost their connection"
+        finish_deliveries(
+            [DeliveryOutcome(each, "failed", is_parked=True, error=said) for each in spent], now=now
+        )
+        log.error("messages.given_up", messages=len(spent))
 
 
 def _write_lost(lost: Sequence[Claimed], config: Config, now: datetime) -> None:
@@ -233,11 +240,11 @@ def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -
     ]
     with transaction():
         taken = _take_reports(account, parcel, answers, now)
-        outcomes = [_outcome(message, answer, config) for message, answer in asked]
-        outcomes += [_outcome_of_call(message, error, config) for message, error in taken]
+        outcomes = [outcome_of(message, answer, config) for message, answer in asked]
+        outcomes += [outcome_of_call(message, error, config) for message, error in taken]
         ours = finish_deliveries(outcomes, now=now)
         results = [
-            _result(message, answer, config) for message, answer in asked if message.id in ours
+            result_of(message, answer, config) for message, answer in asked if message.id in ours
         ]
         _apply(results, query_policy(config), now)
         request_resends(
@@ -248,6 +255,9 @@ def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -
         bad = sum(answer.kind in TROUBLES for _, answer in asked)
         told = sum(not isinstance(each, str) for each in (*answers.closings, *answers.listings))
         note_health(gateway_account_id=account.id, good=len(asked) - bad + told, bad=bad)
+        wait = pause_wanted([answer for _, answer in asked])
+        if wait is not None:
+            pause_account(gateway_account_id=account.id, seconds=wait)
 
 
 def _apply(results: Sequence[AttemptResult], policy: QueryPolicy, now: datetime) -> None:
@@ -320,61 +330,3 @@ def _store_listed(
         cursor=cursor,
         now=now,
     )
-
-
-def _result(message: Claimed, answer: GatewayAnswer, config: Config) -> AttemptResult:
-    kind = RESULT_KINDS[answer.kind]
-    is_resend = message.kind == MessageKind.CHARGE and message.sequence > 1
-    if kind is ResultKind.NOT_SENT and (is_resend or message.kind == MessageKind.QUERY):
-        # This call reached nobody, which says nothing of the first one.
-        kind = ResultKind.LOSE
-    elif kind is ResultKind.NOT_SENT and message.tries >= config.message_tries_max:
-        kind = ResultKind.ERROR
-    return AttemptResult(
-        message.aggregate_id,
-        kind,
-        answer.gateway_ref,
-        answer.amount_minor,
-        answer.currency,
-        answer.reason_code,
-        answer.reason,
-        answer.fee_minor,
-    )
-
-
-def _outcome(message: Claimed, answer: GatewayAnswer, config: Config) -> DeliveryOutcome:
-    """Say whether the message itself is finished; only what was surely not sent is sent again."""
-    is_unsent_charge = (
-        answer.kind is AnswerKind.NOT_SENT
-        and message.kind == MessageKind.CHARGE
-        and message.sequence == 1
-    )
-    wait = None
-    if is_unsent_charge and message.tries < config.message_tries_max:
-        wait = max(answer.retry_after_seconds or 0.0, _resend_delay(message, config))
-    return DeliveryOutcome(
-        message,
-        answer.kind.value,
-        retry_seconds=wait,
-        is_parked=is_unsent_charge and wait is None,
-        http_status=answer.http_status,
-        error=answer.error,
-    )
-
-
-def _outcome_of_call(message: Claimed, error: str | None, config: Config) -> DeliveryOutcome:
-    if error is None:
-        return DeliveryOutcome(message, "succeeded")
-    return DeliveryOutcome(
-        message,
-        "failed",
-        retry_seconds=_resend_delay(message, config),
-        is_parked=message.tries >= config.message_tries_max,
-        error=error,
-    )
-
-
-def _resend_delay(message: Claimed, config: Config) -> float:
-    delays = config.resend_delays_seconds
-    # Chance keeps messages apart here; nothing depends on its being secret.
-    return delays[min(message.tries - 1, len(delays) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311

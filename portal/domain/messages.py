@@ -12,6 +12,14 @@ class MessageState(State):
     WILL_NOT_SEND = "will_not_send", "Will not be sent"
 
 
+class InboxState(State):
+    """How far a message that arrived has come."""
+
+    READY = "ready", "Waiting"
+    DONE = "done", "Done"
+    PARKED = "parked", "Parked"
+
+
 class MessageKind(State):
     """What a message asks the gateway for."""
 
@@ -28,5 +36,20 @@ MESSAGE_MOVES = Moves(
         (MessageState.READY, "withdraw"): MessageState.WILL_NOT_SEND,
         (MessageState.PARKED, "release"): MessageState.READY,
         (MessageState.PARKED, "withdraw"): MessageState.WILL_NOT_SEND,
-    }
+    },
+    records={"release": "released", "withdraw": "withdrawn"},
+)
+# These change nothing at the gateway: they go on while a brake holds.
+ASKING_KINDS = (MessageKind.QUERY, MessageKind.LIST_EVENTS)
+# The newest form of a payload that this code can read; newer ones wait for newer code.
+PAYLOAD_VERSION = 1
+
+INBOX_MOVES = Moves(
+    {
+        (InboxState.READY, "finish"): InboxState.DONE,
+        (InboxState.READY, "park"): InboxState.PARKED,
+        (InboxState.PARKED, "release"): InboxState.READY,
+    },
+    noun="inbox message",
+    records={"release": "released"},
 )

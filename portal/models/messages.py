@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Index, Integer, LargeBinary, SmallInteger, Un
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.domain.messages import MessageKind, MessageState
+from portal.domain.messages import InboxState, MessageKind, MessageState
 from portal.models.base import (
     Base,
     CreatedMixin,
@@ -59,6 +59,8 @@ class Message(OrganisationMixin, IdMixin, CreatedMixin, Base):
     state: Mapped[str] = mapped_column(server_default=text("'ready'"))
     next_at: Mapped[Instant] = mapped_column(server_default=text("now()"))
     tries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    # What had been tried when a person last sent it again: those tries no longer park it.
+    tries_before: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     lease_token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     last_error: Mapped[str | None]
     done_at: Mapped[datetime | None]
@@ -88,6 +90,8 @@ class InboxMessage(OrganisationMixin, Base):
     __table_args__ = (
         organisation_key(),
         key_to("gateway_accounts", "gateway_account_id"),
+        UniqueConstraint("organisation_id", "id"),
+        Index("ix_inbox_messages_received", "organisation_id", "received_at", "id"),
         live_index(
             "ix_inbox_messages_due",
             "organisation_id",
@@ -98,11 +102,13 @@ class InboxMessage(OrganisationMixin, Base):
         live_index(
             "ix_inbox_messages_parked", "organisation_id", "next_at", where="state = 'parked'"
         ),
-        state_check("state", MessageState),
+        state_check("state", InboxState),
     )
 
     gateway_account_id: Mapped[UUID] = mapped_column(primary_key=True)
     event_ref: Mapped[str] = mapped_column(primary_key=True)
+    # Its name in addresses; what the gateway calls it is no safe part of one.
+    id: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
     kind: Mapped[str]
     content: Mapped[dict[str, Any]] = mapped_column(JSONB)
     raw: Mapped[bytes] = mapped_column(LargeBinary)

@@ -2,7 +2,15 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Integer, SmallInteger, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Double,
+    Integer,
+    SmallInteger,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.models.base import (
@@ -10,6 +18,7 @@ from portal.models.base import (
     CreatedMixin,
     Currency,
     IdMixin,
+    Instant,
     OrganisationMixin,
     currency_check,
     organisation_key,
@@ -50,13 +59,18 @@ class NumberSeries(OrganisationMixin, Base):
 
 
 class GatewayAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
-    """An account of the organisation at a payment gateway, with its circuit breaker."""
+    """An account of the organisation at a payment gateway, with its circuit breaker and its rate.
+
+    Shape: a token is one call; `tokens` is what was left at `refilled_at`, which lies in the future
+    while the gateway wants to be left alone.
+    """
 
     __tablename__ = "gateway_accounts"
     __table_args__ = (
         organisation_key(),
         UniqueConstraint("code"),
         UniqueConstraint("organisation_id", "id", "currency"),
+        CheckConstraint("rate_per_second > 0 AND burst > 0 AND tokens >= 0", name="rate_positive"),
         currency_check(),
     )
 
@@ -67,6 +81,11 @@ class GatewayAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
     troubles_in_a_row: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     open_until: Mapped[datetime | None]
     events_cursor: Mapped[str | None]
+    # As generous as no gateway is: who knows the real limit sets it.
+    rate_per_second: Mapped[float] = mapped_column(Double, server_default=text("1000"))
+    burst: Mapped[int] = mapped_column(Integer, server_default=text("2000"))
+    tokens: Mapped[float] = mapped_column(Double, server_default=text("2000"))
+    refilled_at: Mapped[Instant] = mapped_column(server_default=text("now()"))
 
 
 class BankAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):

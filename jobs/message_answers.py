@@ -1,0 +1,106 @@
+"""What the answer of a gateway means for the message that asked, and for its attempt."""
+
+import random
+from collections.abc import Sequence
+
+from portal.config import Config
+from portal.domain.messages import MessageKind
+from portal.gateways.base import AnswerKind, GatewayAnswer
+from portal.services.messages import Claimed, DeliveryOutcome
+from portal.services.payments import AttemptResult, ResultKind
+
+RESULT_KINDS = {
+    AnswerKind.PENDING: ResultKind.ACCEPT,
+    AnswerKind.SUCCEEDED: ResultKind.SUCCEED,
+    AnswerKind.DECLINED: ResultKind.DECLINE,
+    AnswerKind.RETURNED: ResultKind.RETURN,
+    AnswerKind.UNKNOWN: ResultKind.LOSE,
+    AnswerKind.NOT_FOUND: ResultKind.NOT_FOUND,
+    AnswerKind.NOT_SENT: ResultKind.NOT_SENT,
+    AnswerKind.MISMATCH: ResultKind.MISMATCH,
+}
+TROUBLES = {AnswerKind.NOT_SENT, AnswerKind.UNKNOWN}
+TOO_MANY_REQUESTS = 429
+# How long a gateway is left alone that does not say how long it wants to be.
+PAUSE_SECONDS = 1.0
+
+
+def result_of(message: Claimed, answer: GatewayAnswer, config: Config) -> AttemptResult:
+    """Say what an answer means for the attempt."""
+    kind = RESULT_KINDS[answer.kind]
+    is_resend = message.kind == MessageKind.CHARGE and message.sequence > 1
+    if kind is ResultKind.NOT_SENT and (is_resend or message.kind == MessageKind.QUERY):
+        # This call reached nobody, which says nothing of the first one.
+        kind = ResultKind.LOSE
+    elif kind is ResultKind.NOT_SENT and message.tries_counted >= config.message_tries_max:
+        kind = ResultKind.ERROR
+    return AttemptResult(
+        message.aggregate_id,
+        kind,
+        answer.gateway_ref,
+        answer.amount_minor,
+        answer.currency,
+        answer.reason_code,
+        answer.reason,
+        answer.fee_minor,
+    )
+
+
+def outcome_of(message: Claimed, answer: GatewayAnswer, config: Config) -> DeliveryOutcome:
+    """Say whether the message itself is finished; only what was surely not sent is sent again."""
+    is_unsent_charge = (
+        answer.kind is AnswerKind.NOT_SENT
+        and message.kind == MessageKind.CHARGE
+        and message.sequence == 1
+    )
+    wait = None
+    if is_unsent_charge and message.tries_counted < config.message_tries_max:
+        wait = max(answer.retry_after_seconds or 0.0, _resend_delay(message, config))
+    return DeliveryOutcome(
+        message,
+        answer.kind.value,
+        retry_seconds=wait,
+        is_parked=is_unsent_charge and wait is None,
+        http_status=answer.http_status,
+        error=answer.error,
+    )
+
+
+def outcome_of_call(message: Claimed, error: str | None, config: Config) -> DeliveryOutcome:
+    """Say whether an errand is finished; one that failed is tried again, and then parked."""
+    if error is None:
+        return DeliveryOutcome(message, "succeeded")
+    return DeliveryOutcome(
+        message,
+        "failed",
+        retry_seconds=_resend_delay(message, config),
+        is_parked=message.tries_counted >= config.message_tries_max,
+        error=error,
+    )
+
+
+def _resend_delay(message: Claimed, config: Config) -> float:
+    delays = config.resend_delays_seconds
+    # Chance keeps messages apart here; nothing depends on its being secret.
+    return delays[min(message.tries_counted - 1, len(delays) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311
+
+
+def is_spent(message: Claimed, config: Config) -> bool:
+    """Say whether each try of a message has cost a worker its life.
+
+    Shape: a charge is not sent a second time as long as nobody knows of the first, so it never is.
+    """
+    return message.kind != MessageKind.CHARGE and message.tries_counted > config.message_tries_max
+
+
+def pause_wanted(answers: Sequence[GatewayAnswer]) -> float | None:
+    """Say for how long a gateway wants to be left alone; None when it does not.
+
+    Units: seconds.
+    """
+    waits = [
+        PAUSE_SECONDS if answer.retry_after_seconds is None else answer.retry_after_seconds
+        for answer in answers
+        if answer.http_status == TOO_MANY_REQUESTS
+    ]
+    return max(waits, default=None)
