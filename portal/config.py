@@ -124,6 +124,12 @@ class Config:
         secret=True,
         derived="worked out from PORTAL_SECRET_KEY",
     )
+    sandbox_secret_previous: str | None = setting(
+        None,
+        "The secret before that one; events signed by it are accepted while a rotation lasts.",
+        read=secret,
+        secret=True,
+    )
     sandbox_faults: str = setting(
         "none", "How badly the sandbox gateway behaves.", read=choice("none", "rough")
     )
@@ -204,6 +210,22 @@ class Config:
     )
     skip_limit: int = setting(
         1000, "Failed items after which a batch run stops by itself.", read=whole(0, 1_000_000)
+    )
+    # Between preparing and working, people pay, correct and discard a few documents: that is no
+    # reason to stop. One in ten is: then the run is no longer what was previewed or approved.
+    sheet_tolerance: float = setting(
+        0.1, "Share of a run's items, or money, that may differ from its sheet before it stops.",
+        read=number(0, 1),
+    )  # fmt: skip
+    # Far above a usual month, so that only an organisation that sets them has four eyes.
+    approval_items_min: int = setting(
+        5_000_000, "Items from which on a run waits for the approval of a second person.",
+        read=whole(1, 1_000_000_000),
+    )  # fmt: skip
+    approval_sum_minor_min: int = setting(
+        100_000_000_000_000,
+        "Sum in minor units from which on a run waits for the approval of a second person.",
+        read=whole(1, 10**17),
     )
 
     def __post_init__(self) -> None:

@@ -12,9 +12,14 @@ PREFIXES = {
     "attempt": "att",
     "payer": "pyr",
     "run": "run",
+    "item": "itm",
+    "schedule": "sch",
     "deposit": "dep",
     "payout": "pot",
     "file": "fil",
+    "message": "msg",
+    "inbox_message": "inb",
+    "brake": "brk",
 }
 
 

@@ -109,7 +109,10 @@ def copy_into(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
 
 
 class Population(NamedTuple):
-    """A SELECT of what a run is about: columns id, version and amount_minor, in no order."""
+    """A SELECT of what a run is about, in no order.
+
+    Shape: columns id, version, amount_minor, currency, kind, due_on.
+    """
 
     statement: str
     parameters: Mapping[str, Any]

@@ -311,6 +311,32 @@ def make_run(*, organisation_id: UUID | None = None, **over: Any) -> Any:
         return insert_row("batch_runs", **{**columns, **over})
 
 
+def make_inbox_message(*, organisation_id: UUID | None = None, **over: Any) -> Any:
+    """Insert a message of the gateway about a charge that succeeded."""
+    with _home(organisation_id) as owner:
+        number = next(_serial)
+        columns = {
+            "organisation_id": owner,
+            "id": new_id(),
+            "gateway_account_id": gateway_account_of(owner).id,
+            "event_ref": f"evt_{number}",
+            "kind": "charge.succeeded",
+            "content": {
+                "merchant_ref": f"nobody-{number}",
+                "gateway_ref": f"gw-{number}",
+                "amount_minor": 11_900,
+                "currency": currency_of(owner),
+                "reason_code": None,
+                "fee_minor": 0,
+                "occurred_at": NOW.isoformat(),
+                "returned_on": None,
+            },
+            "raw": b"{}",
+            "received_at": NOW,
+        }
+        return insert_row("inbox_messages", **{**columns, **over})
+
+
 def columns_of(row: Any) -> Mapping[str, Any]:
     """Return a row as a dictionary, for making another like it."""
     return dict(row._asdict())

@@ -7,32 +7,71 @@ from flask import Response, url_for
 from marshmallow import fields, validate
 
 from portal.api.access import current_actor, current_day, require
-from portal.api.answers import answer, answer_page, check_match, money, shown_id
-from portal.api.doors import DoorBlueprint, answers, asks, matches, once, takes
+from portal.api.answers import answer, check_match, money, shown_id
+from portal.api.doors import DoorBlueprint, answers, matches, once, takes
 from portal.api.fields import (
     Day,
-    Digits,
     Strict,
     amount_of_money,
     calendar_day,
+    flag,
+    many,
     moment,
     noun_name,
+    one_of,
     own_id,
     state_of,
     whole,
     words,
 )
-from portal.api.lists import answer_list, list_schema, lists, page_schema
+from portal.api.lists import answer_list, list_schema, lists
 from portal.api.problems import BodyInvalid, Finding
 from portal.clock import now_utc
-from portal.domain.batches import ItemOutcome, RunState, list_startable_jobs
+from portal.domain.batches import RunState, list_startable_jobs
 from portal.domain.users import Permission
-from portal.queries.batches import ItemRow, RunRow, get_run, list_items
-from portal.queries.tables import ROWS_DEFAULT, ROWS_MAX, RUN_TABLE
+from portal.queries.batches import get_run
+from portal.queries.sheets import RunSheet, get_sheet
+from portal.queries.tables import ITEM_TABLE, RUN_TABLE, items_of_run
 from portal.services.batches import RunOrder, restart_run, start_run, stop_run
 from portal.services.gateways import settings
 
 bp = DoorBlueprint("runs", "Batch runs: what is done for many documents at once.")
+
+
+class SheetTotalSchema(Strict):
+    """The items of one currency, or those among them of one kind or due month."""
+
+    by = one_of("currency", "kind", "month")
+    value = words(none=True)
+    items = whole()
+    amount = amount_of_money()
+
+
+class SheetWarningSchema(Strict):
+    """What a person should look at."""
+
+    code = words()
+    message = words()
+    items = whole()
+
+
+class PreviousRunSchema(Strict):
+    """The last completed run of the same job, for comparison."""
+
+    number = whole()
+    items = whole()
+
+
+class RunSheetSchema(Strict):
+    """What the run was about when it was prepared."""
+
+    items = whole()
+    population_hash = words(description="SHA-256 over the chunks' items and their versions.")
+    totals = many(SheetTotalSchema)
+    warnings = many(SheetWarningSchema)
+    previous = fields.Nested(PreviousRunSchema, required=True, allow_none=True)
+    changed = whole(description="Items that were worked although they had changed since.")
+    changed_max = whole(none=True, description="How many may; null where nothing is compared.")
 
 
 class RunSchema(Strict):
@@ -55,6 +94,11 @@ class RunSchema(Strict):
     created = moment()
     started = moment(none=True)
     finished = moment(none=True)
+    needs_approval = flag(description="Whether a second person must approve it.")
+    approved_by = words(none=True)
+    approved = moment(none=True)
+    repeated_by = whole(none=True, description="The number of the run that repeats it.")
+    sheet = fields.Nested(RunSheetSchema, required=True)
 
 
 class RunOrderSchema(Strict):
@@ -68,42 +112,6 @@ class RunOrderSchema(Strict):
         metadata={
             "description": "The business date, not after today; today where the organisation is."
         }
-    )
-
-
-class RunItemSchema(Strict):
-    """What became of one item of a run."""
-
-    object = noun_name("run_item")
-    id = words(description="The UUID of the document, payment, payer or payout it is about.")
-    outcome = state_of(ItemOutcome)
-    code = words(none=True)
-    message = words(none=True)
-    amount = amount_of_money(none=True)
-    subject = words(none=True)
-    payer = words(none=True)
-
-
-class ItemQuerySchema(Strict):
-    """Which items of a run are asked for."""
-
-    outcome = fields.List(
-        fields.String(validate=validate.OneOf([one.value for one in ItemOutcome])),
-        metadata={"is_repeated": True},
-    )
-    code = fields.String(
-        validate=validate.Regexp(r"[!-~]{1,60}\Z"), metadata={"pattern": "^[!-~]{1,60}$"}
-    )
-    limit = Digits(load_default=ROWS_DEFAULT, validate=validate.Range(1, ROWS_MAX))
-    cursor = fields.String(
-        validate=validate.Regexp(
-            r"[0-9a-f]{32}\Z",
-            error="the place in the list cannot be read; begin at its first page",
-        ),
-        metadata={
-            "description": "The `next_cursor` of an answer.",
-            "pattern": "^[0-9a-f]{32}$",
-        },
     )
 
 
@@ -140,7 +148,7 @@ def begin_run(body: dict[str, Any]) -> Response:
         now=now_utc(),
     )
     address = url_for("api_runs.show_run", run_id=run_id)
-    return answer(shown_run(get_run(run_id)), 202, {"Location": address})
+    return answer(shown_run(run_id), 202, {"Location": address})
 
 
 @bp.route("/runs/<api_id(run):run_id>")
@@ -148,28 +156,17 @@ def begin_run(body: dict[str, Any]) -> Response:
 @require(Permission.VIEW_RUNS)
 def show_run(run_id: UUID) -> Response:
     """Show a run."""
-    return answer(shown_run(get_run(run_id)))
+    return answer(shown_run(run_id))
 
 
 @bp.route("/runs/<api_id(run):run_id>/items")
-@asks(ItemQuerySchema)
-@answers(page_schema("item", RunItemSchema), refuses=(404,))
+@lists(ITEM_TABLE)
+@answers(list_schema(ITEM_TABLE), refuses=(404,))
 @require(Permission.VIEW_RUNS)
-def list_run_items(run_id: UUID, query: dict[str, Any]) -> Response:
-    """List what became of the items of a run, in the order of their ids."""
-    run = get_run(run_id)
-    cursor = query.get("cursor")
-    items = list_items(
-        run.id,
-        rows_max=query["limit"] + 1,
-        outcomes=tuple(ItemOutcome(one) for one in query.get("outcome", ())),
-        code=query.get("code"),
-        after=UUID(hex=cursor) if cursor is not None else None,
-    )
-    has_more = len(items) > query["limit"]
-    items = items[: query["limit"]]
-    older = items[-1].item_id.hex if has_more else None
-    return answer_page([_shown_item(item) for item in items], newer=None, older=older)
+def list_run_items(run_id: UUID) -> Response:
+    """List what became of the items of a run."""
+    get_run(run_id)
+    return answer_list(items_of_run(run_id))
 
 
 @bp.route("/runs/<api_id(run):run_id>/stop", methods=["POST"])
@@ -180,9 +177,9 @@ def list_run_items(run_id: UUID, query: dict[str, Any]) -> Response:
 @require(Permission.CONTROL_RUNS)
 def halt_run(run_id: UUID) -> Response:
     """Let a run stop once the chunks that are being worked are done."""
-    check_match(shown_run(get_run(run_id)), is_required=False)
+    check_match(shown_run(run_id), is_required=False)
     stop_run(run_id=run_id, actor=current_actor(), now=now_utc())
-    return answer(shown_run(get_run(run_id)))
+    return answer(shown_run(run_id))
 
 
 @bp.route("/runs/<api_id(run):run_id>/restart", methods=["POST"])
@@ -193,13 +190,15 @@ def halt_run(run_id: UUID) -> Response:
 @require(Permission.CONTROL_RUNS)
 def resume_run(run_id: UUID) -> Response:
     """Let a stopped or failed run go on where it stood."""
-    check_match(shown_run(get_run(run_id)), is_required=False)
+    check_match(shown_run(run_id), is_required=False)
     restart_run(run_id=run_id, actor=current_actor(), now=now_utc())
-    return answer(shown_run(get_run(run_id)))
+    return answer(shown_run(run_id))
 
 
-def shown_run(run: RunRow) -> dict[str, Any]:
-    """Write a run."""
+def shown_run(run_id: UUID) -> dict[str, Any]:
+    """Write a run with its sheet."""
+    run, sheet = get_run(run_id), get_sheet(run_id)
+    assert sheet is not None
     return {
         "object": "run",
         "id": shown_id("run", run.id),
@@ -218,17 +217,35 @@ def shown_run(run: RunRow) -> dict[str, Any]:
         "created": run.created_at,
         "started": run.started_at,
         "finished": run.finished_at,
+        "needs_approval": sheet.needs_approval,
+        "approved_by": sheet.approved_by,
+        "approved": sheet.approved_at,
+        "repeated_by": sheet.repeated_by,
+        "sheet": _shown_sheet(sheet),
     }
 
 
-def _shown_item(item: ItemRow) -> dict[str, Any]:
+def _shown_sheet(sheet: RunSheet) -> dict[str, Any]:
+    previous = sheet.previous
     return {
-        "object": "run_item",
-        "id": str(item.item_id),
-        "outcome": item.outcome.value,
-        "code": item.code,
-        "message": item.message,
-        "amount": money(item.amount_minor, item.currency) if item.currency else None,
-        "subject": item.subject,
-        "payer": item.payer,
+        "items": sheet.items_count,
+        "population_hash": sheet.population_hash,
+        "totals": [
+            {
+                "by": total.by,
+                "value": total.value,
+                "items": total.items_count,
+                "amount": money(total.sum_minor, total.currency),
+            }
+            for total in sheet.totals
+        ],
+        "warnings": [
+            {"code": one.code, "message": one.sentence, "items": one.items_count}
+            for one in sheet.warnings
+        ],
+        "previous": {"number": previous.number, "items": previous.items_count}
+        if previous
+        else None,
+        "changed": sheet.changed_count,
+        "changed_max": sheet.changed_max,
     }

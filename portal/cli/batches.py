@@ -1,4 +1,4 @@
-"""`portal run`: start batch runs, watch them, stop and restart them."""
+"""`portal run`: start batch runs, watch them, approve, stop, restart, give up and repeat them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ import click
 
 from portal.cli import FINDINGS, is_quiet
 from portal.cli.context import with_app
+from portal.domain.users import ROLE_PERMISSIONS, Actor, Permission
 
 if TYPE_CHECKING:
     from portal.queries.batches import RunRow
 
 POLL_SECONDS = 0.3
 LINE_WIDTH = 140
-FINISHED = ("completed", "failed", "stopped", "abandoned")
+OPERATOR = Actor("operator", None, "command line")
+# Where waiting ends: by itself, or for a person.
+FINISHED = ("completed", "failed", "stopped", "abandoned", "awaiting_approval")
 
 
 @click.group()
 def run() -> None:
-    """Start, list, show, stop and restart batch runs."""
+    """Start, list, show, approve, stop, restart, give up and repeat batch runs."""
 
 
 def _organisation_option(command: Any) -> Any:
@@ -51,7 +54,6 @@ def start(
     """Start JOB over what there is to do on a business date."""
     from portal.clock import now_utc, today
     from portal.db import acting_for
-    from portal.domain.users import Actor
     from portal.queries.batches import get_run
     from portal.queries.organisations import get_organisation_by_code
     from portal.services.batches import RunOrder, start_run
@@ -66,7 +68,7 @@ def start(
                 chunk_items_max=settings().chunk_items_max,
                 skip_limit=settings().skip_limit,
             ),
-            actor=Actor("operator", None, "command line"),
+            actor=OPERATOR,
             now=now_utc(),
         )
         row = _watch(run_id, quiet=is_quiet(ctx) or as_json) if wait else get_run(run_id)
@@ -96,18 +98,23 @@ def list_(*, organisation: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @with_app
 def show(*, number: int, organisation: str, as_json: bool) -> None:
-    """Show one run and why items of it are not done."""
+    """Show one run with its run sheet, and why items of it are not done."""
+    from portal.cli.sheets import show_sheet
     from portal.db import acting_for
     from portal.queries.batches import get_run, list_causes
     from portal.queries.organisations import get_organisation_by_code
+    from portal.queries.sheets import get_sheet
 
     with acting_for(get_organisation_by_code(organisation).id):
         row = get_run(_run_id(number))
-        causes = list_causes(row.id)
+        causes, sheet = list_causes(row.id), get_sheet(row.id)
     _show([row], as_json=as_json)
-    if not as_json:
-        for cause in causes:
-            click.echo(f"{cause.items_count:>8} {cause.outcome} {cause.code or ''} {cause.message}")
+    if as_json:
+        return
+    if sheet is not None:
+        show_sheet(sheet)
+    for cause in causes:
+        click.echo(f"{cause.items_count:>8} {cause.outcome} {cause.code or ''} {cause.message}")
 
 
 @run.command()
@@ -115,8 +122,8 @@ def show(*, number: int, organisation: str, as_json: bool) -> None:
 @_organisation_option
 @with_app
 def stop(*, number: int, organisation: str) -> None:
-    """Stop a run once the chunks that are being worked are done."""
-    _change("stop_run", number, organisation)
+    """Stop (pause) a run once the chunks that are being worked are done."""
+    _change("stop_run", number, organisation, OPERATOR)
 
 
 @run.command()
@@ -124,22 +131,99 @@ def stop(*, number: int, organisation: str) -> None:
 @_organisation_option
 @with_app
 def restart(*, number: int, organisation: str) -> None:
-    """Let a stopped or failed run go on at its first unfinished chunk."""
-    _change("restart_run", number, organisation)
+    """Let a stopped or failed run go on (resume) at its first unfinished chunk."""
+    _change("restart_run", number, organisation, OPERATOR)
 
 
-def _change(service: str, number: int, organisation: str) -> None:
+@run.command()
+@click.argument("number", type=int)
+@_organisation_option
+@click.option("--by", "email", required=True, help="Address of the person who approves it.")
+@with_app
+def approve(*, number: int, organisation: str, email: str) -> None:
+    """Let a run begin that another person has prepared."""
+    from portal.db import acting_for
+    from portal.queries.organisations import get_organisation_by_code
+
+    with acting_for(get_organisation_by_code(organisation).id):
+        actor = _approver(email.strip().lower())
+    _change("approve_run", number, organisation, actor)
+
+
+@run.command()
+@click.argument("number", type=int)
+@_organisation_option
+@click.option("--reason", required=True, help="Why; kept in the history.")
+@with_app
+def abandon(*, number: int, organisation: str, reason: str) -> None:
+    """Give up a run for good that waits, was stopped or has failed; or decline it."""
+    _change("abandon_run", number, organisation, OPERATOR, reason=reason)
+
+
+@run.command()
+@click.argument("number", type=int)
+@_organisation_option
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@with_app
+def repeat(*, number: int, organisation: str, as_json: bool) -> None:
+    """Start a new run over the items of a run that failed or were set aside."""
     from portal.clock import now_utc
     from portal.db import acting_for
-    from portal.domain.users import Actor
+    from portal.queries.batches import get_run
+    from portal.queries.organisations import get_organisation_by_code
+    from portal.services.batches import repeat_run
+
+    with acting_for(get_organisation_by_code(organisation).id):
+        run_id = repeat_run(run_id=_run_id(number), actor=OPERATOR, now=now_utc())
+        row = get_run(run_id)
+    _show([row], as_json=as_json)
+
+
+@run.command()
+@with_app
+def recover() -> None:
+    """Free the chunks of dead workers and close runs with nothing left; workers do so as well."""
+    from portal.clock import now_utc
+    from portal.services.batches import recover_runs
+
+    found = recover_runs(now=now_utc())
+    click.echo(f"{found.chunks_count} chunks were freed, {found.runs_count} runs were closed.")
+
+
+def _approver(email: str) -> Actor:
+    """Return the person with an address, who must work here and may approve.
+
+    Raises: UserNotFound; Forbidden.
+    """
+    from portal.domain.errors import Forbidden
+    from portal.queries.users import find_user_by_email, list_members
+    from portal.services.users import UserNotFound
+
+    person = find_user_by_email(email)
+    member = next((one for one in list_members() if one.email == email and one.is_active), None)
+    if person is None or member is None:
+        raise UserNotFound(email=email)
+    if Permission.APPROVE_RUNS not in ROLE_PERMISSIONS[member.role]:
+        raise Forbidden(action=Permission.APPROVE_RUNS.value)
+    return Actor("person", person.id, person.name)
+
+
+def _change(service: str, number: int, organisation: str, actor: Actor, **more: str) -> None:
+    from portal.clock import now_utc
+    from portal.db import acting_for
     from portal.queries.batches import get_run
     from portal.queries.organisations import get_organisation_by_code
     from portal.services import batches
 
-    change = {"stop_run": batches.stop_run, "restart_run": batches.restart_run}[service]
+    change: Any = {
+        "stop_run": batches.stop_run,
+        "restart_run": batches.restart_run,
+        "approve_run": batches.approve_run,
+        "abandon_run": batches.abandon_run,
+    }[service]
     with acting_for(get_organisation_by_code(organisation).id):
         run_id = _run_id(number)
-        change(run_id=run_id, actor=Actor("operator", None, "command line"), now=now_utc())
+        change(run_id=run_id, actor=actor, now=now_utc(), **more)
         row = get_run(run_id)
     click.echo(f"Run {number} is {row.state.label.lower()}.")
 

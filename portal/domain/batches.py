@@ -90,7 +90,7 @@ RUN_MOVES = Moves(
     {
         (RunState.PREPARED, "submit"): RunState.AWAITING_APPROVAL,
         (RunState.PREPARED, "start"): RunState.STARTING,
-        (RunState.AWAITING_APPROVAL, "start"): RunState.STARTING,
+        (RunState.AWAITING_APPROVAL, "approve"): RunState.STARTING,
         (RunState.STARTING, "begin"): RunState.STARTED,
         (RunState.STARTED, "stop"): RunState.STOPPING,
         (RunState.STOPPING, "rest"): RunState.STOPPED,
@@ -126,3 +126,12 @@ UNFINISHED_RUN_STATES = (
     RunState.STOPPING,
     RunState.STOPPED,
 )
+# An item with one of these outcomes may be worked again by a run that repeats its run.
+REPEATED_OUTCOMES = (
+    ItemOutcome.FAILED,
+    ItemOutcome.SKIPPED,
+    ItemOutcome.PARKED,
+    ItemOutcome.UNKNOWN,
+)
+# Before these ends nobody can say which items are left over.
+REPEATED_RUN_STATES = (RunState.COMPLETED, RunState.FAILED, RunState.ABANDONED)

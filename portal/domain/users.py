@@ -36,6 +36,11 @@ class Permission(StrEnum):
     VIEW_RUNS = "see the runs"
     START_RUNS = "start a run"
     CONTROL_RUNS = "stop or restart a run"
+    CHANGE_SCHEDULES = "change when runs start by themselves"
+    APPROVE_RUNS = "approve a run that another person has prepared"
+    VIEW_MESSAGES = "see the messages from and to the gateways, and the brakes"
+    CONTROL_MESSAGES = "send a message again, withdraw it or handle it again"
+    PULL_BRAKES = "pull or release an emergency brake"
 
 
 _READING = frozenset(
@@ -46,6 +51,7 @@ _READING = frozenset(
         Permission.VIEW_PAYMENTS,
         Permission.VIEW_PAYERS,
         Permission.VIEW_RUNS,
+        Permission.VIEW_MESSAGES,
     }
 )
 _CLERKING = _READING | {
@@ -56,12 +62,16 @@ _CLERKING = _READING | {
     Permission.START_RUNS,
     Permission.CONTROL_RUNS,
 }
+# What keeps the machinery going, or stops it; no document is touched by it.
+_OPERATING = frozenset({Permission.CONTROL_MESSAGES, Permission.PULL_BRAKES})
 
 ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.AUDITOR: _READING,
     Role.CLERK: _CLERKING,
-    Role.OPERATOR: _READING | {Permission.CONTROL_RUNS},
-    Role.MANAGER: _CLERKING | {Permission.VOID_INVOICES},
+    Role.OPERATOR: _READING | _OPERATING | {Permission.CONTROL_RUNS},
+    Role.MANAGER: _CLERKING
+    | _OPERATING
+    | {Permission.VOID_INVOICES, Permission.APPROVE_RUNS, Permission.CHANGE_SCHEDULES},
 }
 
 

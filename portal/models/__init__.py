@@ -3,6 +3,7 @@
 from portal.models import (
     allocations,
     batches,
+    brakes,
     deposits,
     events,
     files,
@@ -14,6 +15,7 @@ from portal.models import (
     payers,
     payments,
     rulesets,
+    schedules,
     settlements,
     users,
 )
@@ -24,6 +26,7 @@ metadata = Base.metadata
 __all__ = [
     "allocations",
     "batches",
+    "brakes",
     "deposits",
     "events",
     "files",
@@ -36,6 +39,7 @@ __all__ = [
     "payers",
     "payments",
     "rulesets",
+    "schedules",
     "settlements",
     "users",
 ]

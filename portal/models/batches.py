@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    CheckConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -59,7 +60,25 @@ class BatchRun(OrganisationMixin, IdMixin, CreatedMixin, Base):
             where="state IN ('started', 'stopping')",
         ),
         Index("ix_batch_runs_day", "organisation_id", "business_on"),
+        live_index(
+            "uq_batch_runs_repeat",
+            "organisation_id",
+            "repeats_id",
+            where="repeats_id IS NOT NULL AND state <> 'abandoned'",
+            unique=True,
+        ),
         state_check("state", RunState),
+        CheckConstraint("approved_by_id <> started_by_id", name="approved_by_another"),
+        CheckConstraint(
+            "(approved_by IS NULL) = (approved_at IS NULL)"
+            " AND (approved_by_id IS NULL) = (approved_at IS NULL)",
+            name="approval_whole",
+        ),
+        CheckConstraint(
+            "NOT needs_approval OR approved_at IS NOT NULL"
+            " OR state IN ('prepared', 'awaiting_approval', 'abandoned')",
+            name="approved_before_start",
+        ),
     )
 
     number: Mapped[int] = mapped_column(Integer)
@@ -79,6 +98,16 @@ class BatchRun(OrganisationMixin, IdMixin, CreatedMixin, Base):
     started_by: Mapped[str]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # What the run was about when it was prepared: totals, warnings, the run before.
+    sheet: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    # How much may differ from the sheet, in hundredths of a percent; none: nothing is compared.
+    tolerance_bps: Mapped[int | None] = mapped_column(SmallInteger)
+    needs_approval: Mapped[bool] = mapped_column(server_default=text("false"))
+    # Who is meant by a name; empty where it was no person and no key.
+    started_by_id: Mapped[UUID | None]
+    approved_by: Mapped[str | None]
+    approved_by_id: Mapped[UUID | None]
+    approved_at: Mapped[datetime | None]
 
 
 class BatchChunk(OrganisationMixin, Base):
@@ -101,11 +130,14 @@ class BatchChunk(OrganisationMixin, Base):
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     state: Mapped[str] = mapped_column(server_default=text("'ready'"))
     lease_token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    # Of a chunk that was given back: before this instant nobody takes it.
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None]
     tries: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     last_error: Mapped[str | None]
     item_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    # The version of each item when it was frozen, in the order of the ids.
+    item_versions: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"))
     items_count: Mapped[int] = mapped_column(Integer)
     sum_minor: Mapped[Minor]
     population_hash: Mapped[bytes] = mapped_column(LargeBinary)
@@ -113,6 +145,8 @@ class BatchChunk(OrganisationMixin, Base):
     filtered_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     skipped_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     failed_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    # Items that were worked although they had changed since they were frozen.
+    changed_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 

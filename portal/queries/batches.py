@@ -1,13 +1,11 @@
 """Reading batch runs: how far they are, what became of their items, and why."""
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from portal.domain.batches import ItemOutcome, RunState
 from portal.domain.errors import NotFound
-from portal.queries.invoices import document_number
 from portal.sql import fetch, fetch_one
 
 CAUSES_MAX = 20
@@ -79,19 +77,6 @@ class CauseRow(NamedTuple):
     items_count: int
 
 
-class ItemRow(NamedTuple):
-    """What became of one item, with words for what it is."""
-
-    item_id: UUID
-    outcome: ItemOutcome
-    code: str | None
-    message: str | None
-    amount_minor: int
-    currency: str | None
-    subject: str | None
-    payer: str | None
-
-
 def list_runs(
     *, rows_max: int, before: int | None = None, after: int | None = None
 ) -> list[RunRow]:
@@ -123,16 +108,6 @@ def find_run_by_number(number: int) -> RunRow | None:
     return _run(row) if row else None
 
 
-def count_items(run_id: UUID) -> dict[ItemOutcome, int]:
-    """Count the items of a run by outcome; outcomes that none has are left out."""
-    rows = fetch(
-        "SELECT outcome, count(*)::int AS items_count FROM batch_items WHERE run_id = %s"
-        " GROUP BY outcome",
-        (run_id,),
-    )
-    return {ItemOutcome(row.outcome): row.items_count for row in rows}
-
-
 def list_causes(run_id: UUID) -> list[CauseRow]:
     """List why items of a run are not done, the most frequent cause first.
 
@@ -150,43 +125,6 @@ def list_causes(run_id: UUID) -> list[CauseRow]:
         )
         for row in rows
     ]
-
-
-def list_items(
-    run_id: UUID,
-    *,
-    rows_max: int,
-    outcomes: Sequence[ItemOutcome] = (),
-    code: str | None = None,
-    after: UUID | None = None,
-) -> list[ItemRow]:
-    """List items of a run with what they are about, in the order of their ids."""
-    rows = fetch(
-        "SELECT b.item_id, b.outcome, b.code, b.message, b.amount_minor,"
-        " COALESCE(i.currency, y.currency, o.currency) AS currency,"
-        f" COALESCE({document_number('i')},"
-        " i.external_ref, o.gateway_ref, a.external_ref) AS subject,"
-        " a.name AS payer"
-        " FROM (SELECT * FROM batch_items b WHERE b.run_id = %(run)s"
-        " AND (%(outcomes)s::text[] IS NULL OR b.outcome = ANY(%(outcomes)s::text[]))"
-        " AND (%(code)s::text IS NULL OR b.code = %(code)s::text)"
-        " AND (%(after)s::uuid IS NULL OR b.item_id > %(after)s::uuid)"
-        " ORDER BY b.item_id LIMIT %(rows_max)s) b"
-        " LEFT JOIN payments y ON y.id = b.item_id"
-        " LEFT JOIN settlements s ON s.id = b.item_id"
-        " LEFT JOIN payouts o ON o.id = s.payout_id"
-        " LEFT JOIN invoices i ON i.id = COALESCE(y.invoice_id, b.item_id)"
-        " LEFT JOIN payers a ON a.id = COALESCE(i.payer_id, y.payer_id, b.item_id)"
-        " ORDER BY b.item_id",
-        {
-            "run": run_id,
-            "outcomes": [outcome.value for outcome in outcomes] or None,
-            "code": code.replace("\0", "") if code is not None else None,
-            "after": after,
-            "rows_max": rows_max,
-        },
-    )
-    return [ItemRow(row[0], ItemOutcome(row[1]), *row[2:]) for row in rows]
 
 
 def _run(row: Any) -> RunRow:

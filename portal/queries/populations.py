@@ -1,6 +1,7 @@
 """What each job is about: the population that a run freezes when it is prepared, and its preview.
 
-Beside what a run freezes, a population says the currency of each item, for the preview.
+Beside what a run freezes, a population says the currency of each item, its kind and the day it is
+for, by which the preview and the run sheet add it up; none of them where an item has none.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ from portal.queries.invoices import document_number
 from portal.sql import Population, fetch
 
 _MATCHES = (
-    "SELECT p.id, s.currency, s.version + o.version AS version, s.usable AS amount_minor"
+    "SELECT p.id, s.currency, s.version + o.version AS version, s.usable AS amount_minor,"
+    " NULL::text AS kind, NULL::date AS due_on"
     " FROM (SELECT payer_id, currency, sum(usable) AS usable, sum(version) AS version FROM ("
     " SELECT payer_id, currency, credit_left_minor AS usable, version FROM invoices"
     " WHERE state = 'issued' AND kind = 'credit_note' AND applied_minor < total_minor"
@@ -85,7 +87,7 @@ class RunPreview(NamedTuple):
 
 def _invoices_to_issue(_business_on: date, _parameters: Mapping[str, Any]) -> Population:
     return Population(
-        "SELECT id, version, total_minor AS amount_minor, currency FROM invoices"
+        "SELECT id, version, total_minor AS amount_minor, currency, kind, due_on FROM invoices"
         " WHERE state = 'draft'",
         {},
     )
@@ -98,7 +100,8 @@ def _payers_to_match(_business_on: date, _parameters: Mapping[str, Any]) -> Popu
     payer is left out: it stands for many unknown people, whose credits are not one another's.
     """
     return Population(
-        "SELECT id, sum(version)::bigint AS version, sum(amount_minor)::bigint AS amount_minor"
+        "SELECT id, sum(version)::bigint AS version, sum(amount_minor)::bigint AS amount_minor,"
+        " NULL::text AS currency, NULL::text AS kind, NULL::date AS due_on"
         f" FROM ({_MATCHES}) AS matches GROUP BY id",
         {},
     )
@@ -112,7 +115,8 @@ def _money_to_match(_business_on: date, _parameters: Mapping[str, Any]) -> Popul
 def _invoices_to_collect(business_on: date, _parameters: Mapping[str, Any]) -> Population:
     """Open invoices that are due, may be collected by mandate, and wait for nothing else."""
     return Population(
-        "SELECT i.id, i.version, i.open_minor AS amount_minor, i.currency FROM invoices i"
+        "SELECT i.id, i.version, i.open_minor AS amount_minor, i.currency,"
+        " 'mandate' AS kind, i.due_on FROM invoices i"
         " JOIN payers p ON p.id = i.payer_id AND NOT p.is_on_hold"
         " JOIN mandates m ON m.payer_id = i.payer_id AND m.currency = i.currency"
         " AND m.state = 'active'"
@@ -128,8 +132,8 @@ def _invoices_to_collect(business_on: date, _parameters: Mapping[str, Any]) -> P
 
 def _payments_to_retry(business_on: date, _parameters: Mapping[str, Any]) -> Population:
     return Population(
-        "SELECT id, version, amount_minor, currency FROM payments WHERE state = 'scheduled'"
-        " AND next_attempt_on <= %(business_on)s",
+        "SELECT id, version, amount_minor, currency, method AS kind, next_attempt_on AS due_on"
+        " FROM payments WHERE state = 'scheduled' AND next_attempt_on <= %(business_on)s",
         {"business_on": business_on},
     )
 
@@ -137,9 +141,9 @@ def _payments_to_retry(business_on: date, _parameters: Mapping[str, Any]) -> Pop
 def _settlements_to_close(_business_on: date, _parameters: Mapping[str, Any]) -> Population:
     """The gateway accounts, to ask for their payouts, and the settlements not closed yet."""
     return Population(
-        "SELECT id, 1 AS version, 0 AS amount_minor, currency FROM gateway_accounts"
-        " WHERE is_active UNION ALL "
-        "SELECT s.id, s.version, abs(p.net_minor) AS amount_minor, p.currency FROM settlements s"
+        "SELECT id, 1 AS version, 0 AS amount_minor, currency, 'gateway_account' AS kind,"
+        " NULL::date AS due_on FROM gateway_accounts WHERE is_active UNION ALL "
+        "SELECT s.id, s.version, abs(p.net_minor), p.currency, 'payout', NULL FROM settlements s"
         " JOIN payouts p ON p.id = s.payout_id WHERE s.state IN ('open', 'matching', 'balanced')",
         {},
     )
@@ -148,7 +152,8 @@ def _settlements_to_close(_business_on: date, _parameters: Mapping[str, Any]) ->
 def _organisation_itself(_business_on: date, _parameters: Mapping[str, Any]) -> Population:
     """The ledger of the organisation as one item."""
     return Population(
-        "SELECT id, 1 AS version, 0 AS amount_minor, NULL AS currency FROM organisations"
+        "SELECT id, 1 AS version, 0 AS amount_minor, NULL::text AS currency, NULL::text AS kind,"
+        " NULL::date AS due_on FROM organisations"
         " WHERE id = NULLIF(current_setting('app.organisation_id', true), '')::uuid",
         {},
     )
@@ -163,7 +168,29 @@ POPULATIONS: dict[str, Callable[[date, Mapping[str, Any]], Population]] = {
     "ledger_check": _organisation_itself,
 }
 # Where an item is of several currencies: the same population, each item once per currency.
-_PER_CURRENCY = {"deposit_matching": _money_to_match}
+PER_CURRENCY = {"deposit_matching": _money_to_match}
+
+
+class Bond(NamedTuple):
+    """Where the items of a job stand, and which of them it would still work, as `x`."""
+
+    table: str
+    amount: str
+    is_waiting: str
+
+
+# Jobs that are held to what they froze: they move documents or money. Payers of credits are not,
+# as every answer of a gateway changes their documents, and nothing is taken from anyone; nor are
+# payouts, whose amounts are the gateway's and which change with every step of matching.
+BONDS = {
+    "invoice_issuing": Bond("invoices", "total_minor", "x.state = 'draft'"),
+    "payment_collection": Bond(
+        "invoices",
+        "open_minor",
+        "x.state = 'issued' AND x.open_minor > 0 AND x.in_payment_minor = 0",
+    ),
+    "payment_retrying": Bond("payments", "amount_minor", "x.state = 'scheduled'"),
+}
 
 
 def _drafts_left_out(_business_on: date) -> Population:
@@ -214,8 +241,8 @@ def read_preview(job: str, business_on: date, parameters: Mapping[str, Any]) -> 
 
     Shape: three statements at most, however many items there are.
     """
-    items = _PER_CURRENCY.get(job, POPULATIONS[job])(business_on, parameters)
-    counted = "count(DISTINCT id)" if job in _PER_CURRENCY else "count(*)"
+    items = PER_CURRENCY.get(job, POPULATIONS[job])(business_on, parameters)
+    counted = "count(DISTINCT id)" if job in PER_CURRENCY else "count(*)"
     rows = fetch(
         f"SELECT currency, GROUPING(currency) AS is_total, {counted}::int AS items_count,"
         " COALESCE(sum(amount_minor), 0)::bigint AS sum_minor"

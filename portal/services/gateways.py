@@ -32,7 +32,11 @@ def gateway_access(*, kind: str, account_code: str) -> GatewayAccess:
         base_url=config.sandbox_url,
         account_code=account_code,
         api_key=derive_key(config.sandbox_secret, account_code, "api"),
-        webhook_secrets=(derive_key(config.sandbox_secret, account_code, "webhook"),),
+        webhook_secrets=tuple(
+            derive_key(secret, account_code, "webhook")
+            for secret in (config.sandbox_secret, config.sandbox_secret_previous)
+            if secret
+        ),
         timeout_seconds=config.gateway_timeout_seconds,
         in_flight_max=config.gateway_in_flight_max,
     )

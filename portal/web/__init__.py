@@ -14,14 +14,18 @@ from portal.web import (
     assets,
     attempts,
     auth,
+    brakes,
     errors,
     formats,
     health,
+    inbox,
     invoices,
+    messages,
     overview,
     payers,
     payments,
     runs,
+    schedules,
     search,
     visitors,
 )
@@ -35,6 +39,10 @@ BLUEPRINTS = (
     attempts.bp,
     payers.bp,
     runs.bp,
+    schedules.bp,
+    messages.bp,
+    inbox.bp,
+    brakes.bp,
     search.bp,
     health.bp,
 )
@@ -114,7 +122,9 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(
         htmx_config=json.dumps(HTMX), menu_lines=menu_lines, target=target,
         language=formats.language, visitor=visitors.known_visitor,
+        holding_brakes=brakes.holding_brakes,
     )  # fmt: skip
+    app.jinja_env.filters["brake_scope"] = brakes.brake_scope_in_words
     app.jinja_env.filters["public_id"] = lambda value, noun: public_id(noun, value)
     Htmx(app)
     visitors.register(app)

@@ -8,7 +8,7 @@ from copy import copy
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
@@ -24,12 +24,14 @@ from flask import Flask
 from markupsafe import Markup
 
 from portal.domain.batches import ItemOutcome, RunState, list_startable_jobs
+from portal.domain.brakes import BrakeState
 from portal.domain.deposits import DepositState
 from portal.domain.invoices import InvoiceStatus
-from portal.domain.messages import MessageState
+from portal.domain.messages import InboxState, MessageState
 from portal.domain.money import currency_exponent, format_amount, parse_amount, parse_decimal
 from portal.domain.payers import MandateState
 from portal.domain.payments import AttemptState, PaymentState
+from portal.domain.schedules import DueState
 from portal.domain.states import State
 from portal.queries.tables import WORKLISTS
 from portal.web.visitors import known_visitor
@@ -109,6 +111,16 @@ TONES: dict[State, tuple[str, str]] = {
     MandateState.SUSPENDED: PAUSED,
     MandateState.CANCELLED: IDLE,
     MandateState.EXPIRED: IDLE,
+    BrakeState.ACTIVE: BAD,
+    BrakeState.RELEASED: OK,
+    BrakeState.EXPIRED: IDLE,
+    DueState.WAITING: PAUSED,
+    DueState.STARTED: OK,
+    DueState.MISSED: WARN,
+    DueState.REFUSED: BAD,
+    InboxState.READY: INFO,
+    InboxState.DONE: OK,
+    InboxState.PARKED: PAUSED,
     MessageState.READY: INFO,
     MessageState.DONE: OK,
     MessageState.PARKED: PAUSED,
@@ -137,16 +149,12 @@ def register(app: Flask) -> None:
 
 def money(amount_minor: int, currency: str) -> str:
     """Write an amount with its currency, `£1,904.20`."""
-    pattern = _pattern(_locale_code(), currency_exponent(currency), with_currency=True)
-    value = Decimal(amount_minor).scaleb(-currency_exponent(currency))
-    shown = pattern.apply(value, _locale(), currency=currency, currency_digits=False)
-    return _LETTER_BEFORE_DIGIT.sub("\N{NO-BREAK SPACE}", shown)
+    return _figure(_locale_code(), currency_exponent(currency), currency).write(amount_minor)
 
 
 def amount(amount_minor: int, currency: str) -> str:
     """Write an amount where the currency stands at the head of the column, `1,904.20`."""
-    pattern = _pattern(_locale_code(), currency_exponent(currency), with_currency=False)
-    return str(pattern.apply(Decimal(amount_minor).scaleb(-currency_exponent(currency)), _locale()))
+    return _figure(_locale_code(), currency_exponent(currency)).write(amount_minor)
 
 
 def typed_amount(amount_minor: int, currency: str) -> str:
@@ -301,11 +309,63 @@ def _parsed(code: str) -> Locale:
         return Locale.parse(LOCALE)
 
 
+class _Figure(NamedTuple):
+    """How a locale writes amounts of a currency.
+
+    Shape: a list shows a hundred of them, and Babel's patterns look all of this up for each.
+    """
+
+    before: str
+    after: str
+    before_negative: str
+    after_negative: str
+    decimal: str
+    group: str
+    # The digits of the last group, and of those before it.
+    last_group: int
+    group_before: int
+    exponent: int
+
+    def write(self, amount_minor: int) -> str:
+        """Write an amount of minor units."""
+        digits = str(abs(amount_minor)).zfill(self.exponent + 1)
+        units, parts = digits[: len(digits) - self.exponent], digits[len(digits) - self.exponent :]
+        groups = [units[-self.last_group :]]
+        units = units[: -self.last_group]
+        while units:
+            groups.append(units[-self.group_before :])
+            units = units[: -self.group_before]
+        shown = self.group.join(reversed(groups)) + (self.decimal + parts if parts else "")
+        if amount_minor < 0:
+            return f"{self.before_negative}{shown}{self.after_negative}"
+        return f"{self.before}{shown}{self.after}"
+
+
 @cache
-def _pattern(code: str, exponent: int, *, with_currency: bool) -> Any:
-    """Fix the digits by ISO 4217, which the books use; the locale's tables differ for a few."""
+def _figure(code: str, exponent: int, currency: str | None = None) -> _Figure:
+    """Learn from Babel how amounts are written, with the currency where one is given.
+
+    Shape: digits by ISO 4217, which the books use; the locale's tables differ for a few.
+    """
     locale = _parsed(code)
-    formats = locale.currency_formats["standard"] if with_currency else locale.decimal_formats[None]
+    formats = locale.currency_formats["standard"] if currency else locale.decimal_formats[None]
     pattern = copy(formats)
     pattern.frac_prec = (exponent, exponent)
-    return pattern
+    decimal = get_decimal_symbol(locale)
+    one = "1" + (decimal + "0" * exponent if exponent else "")
+
+    def around(sign: int) -> tuple[str, str]:
+        shown = pattern.apply(Decimal(sign), locale, currency=currency, currency_digits=False)
+        before, _, after = _LETTER_BEFORE_DIGIT.sub("\N{NO-BREAK SPACE}", shown).partition(one)
+        return before, after
+
+    last_group, group_before = pattern.grouping
+    return _Figure(
+        *around(1),
+        *around(-1),
+        decimal,
+        get_group_symbol(locale),
+        last_group,
+        group_before,
+        exponent,
+    )

@@ -34,12 +34,17 @@ MENU = (
     MenuEntry("attempts.index", "Attempts", "attempts"),
     MenuEntry("payers.index", "Payers", "payers"),
     MenuEntry("runs.index", "Runs", "runs"),
+    MenuEntry("schedules.index", "Schedules", "calendar"),
+    MenuEntry("messages.index", "Messages", "message"),
+    MenuEntry("brakes.index", "Brakes", "pause"),
 )
+# Pages that hang on the entry of another noun.
+BEHIND = {"inbox_messages": "messages"}
 
 
 def menu_lines() -> list[MenuLine]:
     """List what the person may open; the entry of the page's noun is the current one."""
-    noun = request.blueprint
+    noun = BEHIND.get(request.blueprint or "", request.blueprint)
     lines = []
     for entry in MENU:
         address = target(entry.endpoint)

@@ -33,7 +33,7 @@ TOUCH_ROUNDING = timedelta(minutes=1)
 POLL_ARGUMENT = "seen"
 
 # An application context can outlive a request; what it kept of the last person must not.
-KEPT_PER_REQUEST = ("visitor", "_login_user", "csrf_token", "csrf_valid")
+KEPT_PER_REQUEST = ("visitor", "_login_user", "csrf_token", "csrf_valid", "holding_brakes")
 
 csrf = CSRFProtect()
 

@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from flask import Flask
 
+from jobs.engine import drain_chunks
 from portal.domain.batches import ItemOutcome, RunState
 from portal.ids import public_id
 from tests.api.conftest import PREFIX, Machine, problem_of
@@ -150,21 +151,41 @@ def test_items_say_what_became_of_them(machine: Machine) -> None:
     problem_of(machine.get(f"{path}?outcome=lost"), 400, "query_invalid")
 
 
-def test_a_page_of_items_is_asked_for_in_one_spelling(machine: Machine) -> None:
-    run = make_worked_run(ItemOutcome.DONE, ItemOutcome.DONE)
-    path = f"/runs/{public_id('run', run.id)}/items"
-    place = machine.read(f"{path}?limit=1")["next_cursor"]
-    dashed = str(UUID(place))
+def test_items_name_the_document_they_are_about(machine: Machine) -> None:
+    draft = make_draft_invoice(external_ref="R-1")
+    machine.post("/runs", ISSUE)
+    drain_chunks()
+    (run,) = rows("SELECT id FROM batch_runs")
 
-    assert len(machine.read(f"{path}?limit=1&cursor={place}")["items"]) == 1
-    for name, text in (
-        ("limit", "1_0"), ("limit", "%205"), ("limit", "%2B5"), ("limit", "%D9%A5"),
-        ("limit", "0"), ("limit", "201"), ("limit", ""),
-        ("cursor", f"urn:uuid:{dashed}"), ("cursor", dashed), ("cursor", f"{{{place}}}"),
-        ("cursor", place.upper()), ("cursor", f"{place}%0A"), ("cursor", ""),
-    ):  # fmt: skip
-        found = problem_of(machine.get(f"{path}?{name}={text}"), 400, "query_invalid")
-        assert [one["parameter"] for one in found["errors"]] == [name], text
+    (item,) = machine.read(f"/runs/{public_id('run', run.id)}/items")["items"]
+
+    assert (item["object"], item["outcome"]) == ("item", "done")
+    assert item["invoice_id"] == public_id("invoice", draft.id)
+    assert item["payment_id"] is None
+    assert item["amount"]["currency"] == "EUR"
+
+
+def test_a_run_tells_its_sheet(machine: Machine) -> None:
+    make_draft_invoice()
+    run = machine.post("/runs", ISSUE).get_json()
+
+    sheet = run["sheet"]
+    assert (run["needs_approval"], run["approved_by"], run["repeated_by"]) == (False, None, None)
+    assert (sheet["items"], sheet["changed"], sheet["changed_max"]) == (1, 0, 1)
+    assert len(sheet["population_hash"]) == 64
+    by_currency = next(one for one in sheet["totals"] if one["by"] == "currency")
+    assert (by_currency["value"], by_currency["items"]) == ("EUR", 1)
+    assert by_currency["amount"] == {"amount": "100.00", "currency": "EUR"}
+
+
+def test_a_large_run_waits_for_a_person(app: Flask, machine: Machine) -> None:
+    app.config["PORTAL"] = app.config["PORTAL"].changed(approval_items_min=1)
+    make_draft_invoice()
+    run = machine.post("/runs", ISSUE).get_json()
+    assert (run["state"], run["needs_approval"], run["started"]) == (
+        "awaiting_approval", True, None,
+    )  # fmt: skip
+    problem_of(machine.post(f"/runs/{run['id']}/restart"), 409, "move_not_allowed")
 
 
 def test_a_run_is_stopped_and_restarted(machine: Machine) -> None:

@@ -243,3 +243,33 @@ def test_a_body_that_is_too_large_is_not_read(
 
 def test_an_event_is_only_taken_by_post(client: FlaskClient, organisation: UUID) -> None:
     assert client.get(URL).status_code == 405
+
+
+def test_a_rotation_in_flight_loses_no_event_and_lets_no_third_secret_in(
+    configured: Flask, client: FlaskClient, case: Case
+) -> None:
+    before = configured.config["PORTAL"]
+    after = before.changed(
+        sandbox_secret="the secret that comes next, long enough",
+        sandbox_secret_previous=before.sandbox_secret,
+    )
+    stranger = before.changed(sandbox_secret="a secret that nobody has agreed on")
+
+    def push(event_id: str, signer: Any, **over: Any) -> int:
+        raw = json.dumps(body_of(case) | {"id": event_id}).encode()
+        reading = configured.config["PORTAL"]
+        configured.config["PORTAL"] = signer
+        headers = sign(configured, raw, event_id=event_id, **over)
+        configured.config["PORTAL"] = reading
+        return client.post(URL, data=raw, headers=headers).status_code
+
+    configured.config["PORTAL"] = after
+    taken = [push("evt_1", before), push("evt_2", after)]
+    old = datetime.now(UTC) - timedelta(minutes=6)
+    refused = [push("evt_3", stranger), push("evt_4", before, at=old)]
+    configured.config["PORTAL"] = after.changed(sandbox_secret_previous=None)
+    refused.append(push("evt_5", before))
+
+    assert {status // 100 for status in taken} == {2}
+    assert set(refused) == {401}
+    assert {row.event_ref for row in stored()} == {"evt_1", "evt_2"}

@@ -334,7 +334,9 @@ def watch_the_run(hand: Hand, desk: Desk, run_id: UUID) -> None:
     expect(state).to_have_text("Completed", timeout=LIVE_MS)
     assert bool(page.evaluate("window.stayed")) is hand.scripts, "it brings itself up to date"
     expect(page.locator("#count-done")).to_have_text("3")
-    expect(page.locator("#items tbody tr")).to_have_count(3)
+    hand.press("#all-items")
+    expect(page.locator("#list tbody tr")).to_have_count(3)
+    page.go_back()
 
     assert read_row("batch_runs", run_id).state == "completed"
     collected = rows("SELECT state, amount_minor FROM payments WHERE run_id = %s", run_id)

@@ -9,6 +9,7 @@ from calendar import month_abbr
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,9 +31,12 @@ from portal.api.description import describe_api
 from portal.clock import now_utc
 from portal.db import transaction
 from portal.domain.batches import ItemOutcome, RunState
+from portal.domain.schedules import OnHoliday
 from portal.domain.users import Permission, Role
 from portal.paths import ROOT
+from portal.services.brakes import pull_brake
 from portal.services.payments import ResultKind
+from portal.services.schedules import ScheduleWish, add_schedule, start_due_runs
 from portal.services.users import add_user
 from portal.sql import fetch
 from portal.web.access import require
@@ -60,6 +64,14 @@ NO_PAGES = {"static", "assets.stylesheet", "health.show"}
 GALLERY = ROOT / "tests" / "browser" / "gallery.html"
 MONTHS = [f"{month_abbr[number]} 2026" for number in range(1, 13)]
 ADDRESS_ROWS = 60
+SHEET = {
+    "totals": [
+        {"by": by, "value": value, "currency": "EUR", "items_count": 3, "sum_minor": 12_345_678_900}
+        for by, value in (("currency", "EUR"), ("kind", "invoice"), ("month", "2026-03"))
+    ],
+    "warnings": [{"code": "count_differs", "items_count": 3}],
+    "previous": {"number": 1, "items_count": 8, "sum_minor": 95_200},
+}
 
 
 @dataclass
@@ -104,10 +116,14 @@ def _ids(noun: str) -> Callable[[World], list[Any]]:
 # Argument of an address → the values that are tried, one page each.
 MAKERS: dict[str, Callable[[World], list[Any]]] = {
     "run_id": _ids("runs"),
+    "schedule_id": _ids("schedules"),
     "invoice_id": _ids("invoices"),
     "payment_id": _ids("payments"),
     "attempt_id": _ids("attempts"),
     "payer_id": _ids("payers"),
+    "message_id": _ids("messages"),
+    "inbox_message_id": _ids("inbox_messages"),
+    "brake_id": _ids("brakes"),
     "status": lambda _: list(WORDS),
     "code": lambda _: [error.code for error in list_errors()[:1]],
     "noun": lambda _: [tag["name"] for tag in describe_api()["tags"][:2]],
@@ -115,6 +131,7 @@ MAKERS: dict[str, Callable[[World], list[Any]]] = {
 # Addresses with questions that change what is shown.
 FURTHER: list[Callable[[World], list[str]]] = [
     lambda _: ["/?period=none", "/nothing", "/runs?before=x", "/runs/new/nothing"],
+    lambda _: ["/schedules/new?when=own&rule=daily", "/schedules/new?when=monthly&at=06:00&day=31"],
     lambda _: ["/invoices?find=status:overdue", "/invoices?find=wrong:word", "/search?q=INV"],
 ]
 
@@ -172,16 +189,62 @@ def _fill(world: World) -> None:
     runs = [
         make_worked_run(done, done, wrong, items_count=8, job="payment_collection"),
         make_worked_run(done, wrong, state=RunState.STOPPED),
+        make_worked_run(done, wrong, state=RunState.COMPLETED),
+        make_worked_run(state=RunState.AWAITING_APPROVAL, items_count=3, sheet=SHEET),
     ]
     with transaction(world.organisation_id):
+        schedules = _add_schedules()
         payers = fetch("SELECT * FROM payers ORDER BY id LIMIT 2")
+    start_due_runs()
     world.rows = {
         "runs": runs,
+        "schedules": schedules,
         "invoices": [large, draft, credit],
         "payments": [succeeded, processing, failing],
         "attempts": [attempt_of(succeeded), failed],
         "payers": [payer, *payers[1:]],
     }
+    _fill_operations(world)
+
+
+def _fill_operations(world: World) -> None:
+    """Make a parked message each way, and a brake that holds and thus shows on every page."""
+    with transaction(world.organisation_id):
+        messages = fetch(
+            "UPDATE messages SET state = 'parked', tries = 8, last_error = 'HTTP 503 for hours'"
+            " WHERE id = (SELECT id FROM messages ORDER BY id LIMIT 1) RETURNING *"
+        )
+        arrived = factories.make_inbox_message(state="parked", last_error="no attempt is ours")
+        brake_id = pull_brake(
+            reason="The gateway answers with amounts that nobody has ordered; support is asked.",
+            hold_seconds=7 * 86_400,
+            job="ledger_check",
+            actor=factories.CLERK,
+            now=now_utc(),
+        )
+    world.rows |= {
+        "messages": messages,
+        "inbox_messages": [arrived],
+        "brakes": [factories.read_row("brakes", brake_id)],
+    }
+
+
+def _add_schedules() -> list[Any]:
+    """Make a schedule with a past, and a paused one with long words."""
+    now = now_utc()
+    add_schedule(
+        wish=ScheduleWish("Prove the books", "ledger_check", "*/15 * * * *", OnHoliday.ANYWAY),
+        actor=factories.CLERK,
+        now=now - timedelta(hours=1),
+    )
+    long = "Collect what is due from the Directorate for Parks, Gardens and Waterways"
+    add_schedule(
+        wish=ScheduleWish(long, "payment_collection", "0 6 1,15,L 3,6,9,12 *", OnHoliday.NEXT),
+        is_active=False,
+        actor=factories.CLERK,
+        now=now,
+    )
+    return fetch("SELECT id FROM schedules ORDER BY name")
 
 
 class GalleryForm(FlaskForm):  # type: ignore[misc]  # it carries no types

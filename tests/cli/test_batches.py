@@ -14,10 +14,13 @@ from flask import Flask
 
 from jobs.engine import drain_chunks
 from portal.config import Config
+from portal.domain.users import Role
 from portal.paths import ROOT
-from tests.factories import make_issued_invoice
+from portal.services.batches import work_chunk
+from portal.services.users import add_user
+from tests.factories import NOW, make_issued_invoice
 from tests.services.books import rows
-from tests.services.running import begin, make_drafts, must_lease, run_of
+from tests.services.running import begin, finish, make_drafts, must_lease, refuse, run_of
 
 
 def command(config: Config, *arguments: str) -> subprocess.Popen[str]:
@@ -115,3 +118,41 @@ def test_a_number_nobody_has_is_named_in_one_sentence(organisation: UUID, app: F
     status, _, err = run_command(app, "restart", "1")
     assert status == 5
     assert "Completed" in err
+
+
+def test_a_run_waits_is_approved_and_what_failed_is_repeated(
+    organisation: UUID, app: Flask
+) -> None:
+    app.config["PORTAL"] = app.config["PORTAL"].changed(approval_items_min=2)
+    ids = make_drafts(2)
+    add_user(
+        email="bo@harbour.example", name="Bo Manager", password="four quiet harbour boats",
+        memberships=[(organisation, Role.MANAGER)], now=NOW,
+    )  # fmt: skip
+    add_user(
+        email="cy@harbour.example", name="Cy Clerk", password="four quiet harbour boats",
+        memberships=[(organisation, Role.CLERK)], now=NOW,
+    )  # fmt: skip
+    run_id = begin()
+    status, out, _ = run_command(app, "show", "1")
+    assert status == 0
+    assert "2 all: " in out
+    assert "Not approved by a second person" in out
+
+    for email, code in (("nobody@harbour.example", 4), ("cy@harbour.example", 5)):
+        status, out, err = run_command(app, "approve", "1", "--by", email)
+        assert (status, out, len(err.strip().splitlines())) == (code, "", 1), err
+    assert run_command(app, "approve", "1", "--by", "bo@harbour.example")[:2] == (
+        0, "Run 1 is running.\n",
+    )  # fmt: skip
+    assert run_of(run_id).approved_by == "Bo Manager"
+
+    work_chunk(lease=must_lease(), work=refuse(ids))
+    assert finish(run_id) == "completed"
+    status, out, _ = run_command(app, "repeat", "1", "--json")
+    assert (status, json.loads(out)[0]["number"], json.loads(out)[0]["items_count"]) == (0, 2, 2)
+    assert run_command(app, "abandon", "2", "--reason", "Wrong.")[:2] == (
+        0, "Run 2 is abandoned.\n",
+    )  # fmt: skip
+    (run,) = rows("SELECT exit_message FROM batch_runs WHERE number = 2")
+    assert run.exit_message == "given up by command line: Wrong"

@@ -2,6 +2,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -11,8 +12,11 @@ from jobs.gateway_calls import Account, Answers, Parcel
 from jobs.message_delivery import drain_messages
 from portal.config import Config
 from portal.db import acting_for, transaction
+from portal.domain.messages import MessageKind
 from portal.gateways.base import AnswerKind, GatewayAnswer, PayoutReport
-from portal.services.messages import request_events, request_payouts
+from portal.ids import new_id
+from portal.services.brakes import pull_brake, release_brake
+from portal.services.messages import request_events, request_payouts, send_message_again
 from portal.services.settlements import record_payout
 from portal.sql import execute
 from tests import factories
@@ -366,3 +370,92 @@ def test_two_workers_deliver_each_message_once(
     assert tries[0].most == 1
     assert effects_of(sandbox) == 0
     assert_books_hold()
+
+
+def write_errand(account: Account, kind: MessageKind, **payload: str) -> Any:
+    with transaction(account.organisation_id):
+        return factories.insert_row(
+            "messages", organisation_id=account.organisation_id, id=new_id(), sequence=1,
+            aggregate_id=new_id(), kind=kind.value, gateway_account_id=account.id, payload=payload,
+        )  # fmt: skip
+
+
+def test_a_message_that_kills_its_workers_is_parked_and_gets_as_many_tries_when_sent_again(
+    account: Account, config: Config
+) -> None:
+    message = write_errand(account, MessageKind.LIST_EVENTS)
+
+    def die() -> int:
+        """Lease as workers do that never come to an end, and say how often it was worked on."""
+        worked = 0
+        for _ in range(config.message_tries_max + 2):
+            worked += len(lease(account, config).listings)
+            expire("messages")
+        return worked
+
+    assert die() == config.message_tries_max
+    (parked,) = rows("SELECT state, last_error FROM messages WHERE id = %s", message.id)
+    assert parked.state == "parked"
+    assert "no try came to an end" in parked.last_error
+
+    with acting_for(account.organisation_id):
+        send_message_again(message_id=message.id, actor=CLERK, now=NOW)
+    assert die() == config.message_tries_max
+
+
+def test_a_message_that_cannot_be_read_takes_no_other_with_it(account: Account) -> None:
+    poison = write_errand(account, MessageKind.CLOSE_DAY, business_on="never")
+    case = collect(1_77700)
+
+    drain_until(becomes(case, "succeeded"))
+    drain_until(lambda: bool(rows("SELECT FROM messages WHERE state = 'parked'")))
+
+    (parked,) = rows("SELECT id, tries, last_error FROM messages WHERE state = 'parked'")
+    assert (parked.id, parked.tries) == (poison.id, 3)
+    assert "never" in parked.last_error
+
+
+def test_a_gateway_that_is_asked_too_often_is_left_alone_as_long_as_it_says(
+    account: Account, config: Config
+) -> None:
+    collect(1_77700)
+    parcel = lease(account, config)
+    write_errand(account, MessageKind.LIST_EVENTS)
+    busy = GatewayAnswer(
+        AnswerKind.NOT_SENT, error="too many", http_status=429, retry_after_seconds=30.0
+    )
+
+    write(account, parcel, Answers([busy], [], [], []), config)
+
+    assert lease(account, config).is_empty()
+    (row,) = rows(
+        "SELECT extract(epoch FROM refilled_at - clock_timestamp()) AS wait FROM gateway_accounts"
+    )
+    assert 20 < row.wait <= 30
+
+
+def test_a_braked_account_sends_nothing_and_still_learns_what_became_of_it(
+    account: Account, config: Config
+) -> None:
+    asked = collect(1_77700)
+    parcel = lease(account, config)
+    lost = GatewayAnswer(AnswerKind.UNKNOWN, error="no answer")
+    write(account, parcel, Answers([lost], [], [], []), config)
+    waiting = collect(1_77700)
+    with acting_for(account.organisation_id):
+        brake_id = pull_brake(reason="Odd answers.", hold_seconds=3600, actor=CLERK, now=NOW)
+
+    drain_until(
+        lambda: bool(
+            rows(
+                "SELECT FROM message_deliveries d JOIN messages m ON m.id = d.message_id"
+                " WHERE m.kind = 'gateway.query'"
+            )
+        )
+    )
+
+    assert case_of(asked.payment.id).attempt.queries_count > 0
+    assert case_of(waiting.payment.id).attempt.state == "created"
+    with acting_for(account.organisation_id):
+        release_brake(brake_id=brake_id, actor=CLERK, now=NOW)
+    drain_until(becomes(waiting, "succeeded"))

@@ -74,6 +74,7 @@ LAW: dict[str, tuple[str, ...]] = {
     # The machinery of the jobs: it opens transactions, rings, calls gateways, starts processes.
     "jobs.engine": (*JOBS, "jobs", "portal.db", "portal.queue"),
     "jobs.gateway_calls": (*JOBS, "portal.gateways"),
+    "jobs.message_answers": (*JOBS, "portal.config", "portal.gateways"),
     "jobs.message_delivery": (
         *JOBS,
         "jobs",
@@ -114,6 +115,8 @@ NOUNS = (
     "approvals",
     "files",
     "batches",
+    "schedules",
+    "brakes",
 )
 # A noun that needs one after it, each with its reason.
 LOOKS_AHEAD: dict[tuple[str, str], str] = {

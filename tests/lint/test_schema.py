@@ -47,7 +47,6 @@ DELETABLE = {
 
 # Foreign keys by which nobody looks for children, whose parents are never deleted.
 UNINDEXED = {
-    "fk_batch_runs_batch_runs_organisation_id_repeats_id": "runs are few, and found by their job",
     "fk_invoices_invoices_organisation_id_corrects_id_currency": "corrections are found by payer",
     "fk_mandates_gateway_accounts_organisation_id_gateway_ac_29d4": "mandates are found by payer",
     "fk_postings_ledger_accounts_organisation_id_credit_acco_de0c": "an account is summed whole",
@@ -199,10 +198,12 @@ def test_the_sweeper_sees_only_where_work_is_due(schema: Database) -> None:
     assert seen.keys() == {
         "batch_chunks",
         "batch_runs",
+        "brakes",
         "gateway_accounts",
         "inbox_messages",
         "messages",
         "payment_attempts",
+        "schedules",
     }
     telling = {
         "amount_minor",

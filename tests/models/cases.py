@@ -139,19 +139,85 @@ RUNS = {
         "idempotency_keys", {"key": "'another'", "status": "NULL"}
     ),
     "ck_batch_runs_state_known": Copy("batch_runs", {"state": "'lost'"}),
-    "uq_batch_runs_organisation_id_number": Copy("batch_runs", {"request_key": "NULL"}),
+    "uq_batch_runs_organisation_id_number": Copy(
+        "batch_runs", {"request_key": "NULL"}, "repeats_id IS NULL"
+    ),
     "uq_batch_runs_organisation_id_request_key": Copy(
         "batch_runs", {"number": "77"}, "request_key IS NOT NULL"
     ),
     "uq_batch_runs_unfinished": Copy(
         "batch_runs", {"number": "77", "request_key": "NULL"}, "state = 'prepared'"
     ),
+    "uq_batch_runs_repeat": Copy(
+        "batch_runs",
+        {"number": "77", "request_key": "NULL", "parameters_hash": "'77'"},
+        "repeats_id IS NOT NULL",
+    ),
+    "ck_batch_runs_approved_by_another": Copy(
+        "batch_runs",
+        {
+            "number": "77",
+            "request_key": "NULL",
+            "parameters_hash": "'77'",
+            "started_by_id": "organisation_id",
+            "approved_by": "'Ada'",
+            "approved_by_id": "organisation_id",
+            "approved_at": "now()",
+        },
+        "repeats_id IS NULL",
+    ),
+    "ck_batch_runs_approval_whole": Copy(
+        "batch_runs",
+        {
+            "number": "77",
+            "request_key": "NULL",
+            "parameters_hash": "'77'",
+            "approved_by": "'Ada'",
+        },
+        "repeats_id IS NULL",
+    ),
+    "ck_batch_runs_approved_before_start": Copy(
+        "batch_runs",
+        {
+            "number": "77",
+            "request_key": "NULL",
+            "parameters_hash": "'77'",
+            "needs_approval": "true",
+            "state": "'started'",
+        },
+        "repeats_id IS NULL",
+    ),
     "ck_batch_chunks_state_known": Copy("batch_chunks", {"state": "'lost'"}),
+    "uq_schedules_organisation_id_name": Copy("schedules", {}),
+    "ck_schedules_on_holiday_known": Copy("schedules", {"on_holiday": "'lost'"}),
+    "ck_schedules_misfire_known": Copy("schedules", {"misfire": "'lost'"}),
+    "ck_schedules_next_when_active": Copy("schedules", {"name": "'2'", "next_at": "NULL"}),
+    "ck_schedules_wakes_when_active": Copy("schedules", {"name": "'2'", "wake_at": "NULL"}),
+    "ck_schedule_dues_state_known": Copy(
+        "schedule_dues", {"due_at": "now()", "state": "'lost'", "run_id": "NULL"}
+    ),
+    "ck_schedule_dues_run_when_started": Copy(
+        "schedule_dues", {"due_at": "now()", "run_id": "NULL"}
+    ),
+    "uq_schedule_dues_organisation_id_run_id": Copy("schedule_dues", {"due_at": "now()"}),
     "ck_batch_items_outcome_known": Copy("batch_items", {"outcome": "'lost'"}),
     "ck_messages_kind_known": Copy("messages", {"kind": "'postcard'"}),
     "ck_messages_state_known": Copy("messages", {"state": "'lost'"}),
     "uq_messages_organisation_id_aggregate_id_sequence": Copy("messages", {}),
     "ck_inbox_messages_state_known": Copy("inbox_messages", {"state": "'lost'"}),
+    "uq_inbox_messages_organisation_id_id": Copy(
+        "inbox_messages", {"id": "id", "event_ref": "'another'"}
+    ),
+    "ck_brakes_one_scope": Copy(
+        "brakes", {"gateway_account_id": "gen_random_uuid()", "job": "'ledger_check'"}
+    ),
+    "ck_brakes_reason_given": Copy("brakes", {"reason": "''", "job": "'ledger_check'"}),
+    "ck_brakes_expires_later": Copy("brakes", {"expires_at": "pulled_at", "job": "'ledger_check'"}),
+    "ck_brakes_end_whole": Copy("brakes", {"released_at": "now()", "job": "'ledger_check'"}),
+    "ck_brakes_state_known": Copy(
+        "brakes", {"state": "'lost'", "released_at": "now()", "released_by": "'Ada'"}
+    ),
+    "uq_brakes_active": Copy("brakes", {}),
     "ck_files_kind_known": Copy("files", {"kind": "'poems'"}),
     "ck_files_state_known": Copy("files", {"state": "'lost'"}),
     "uq_files_organisation_id_kind_content_hash": Copy("files", {}),
@@ -161,6 +227,9 @@ ORGANISATIONS = {
     "ck_organisations_code_plain": Copy("organisations", {"code": "'Not Plain'"}),
     "uq_organisations_code": Copy("organisations", {}),
     "uq_gateway_accounts_code": Copy("gateway_accounts", {}),
+    "ck_gateway_accounts_rate_positive": Copy(
+        "gateway_accounts", {"code": "'another'", "burst": "0"}
+    ),
     "uq_bank_accounts_organisation_id_iban": Copy("bank_accounts", {}),
     "ck_rule_sets_state_known": Copy("rule_sets", {"state": "'lost'"}),
     "uq_rule_sets_organisation_id_version": Copy("rule_sets", {"state": "'retired'"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,8 @@ ONLY_TARGETS = "_organisation_id_id_currency"
 
 def write_the_rest(organisation: UUID) -> None:
     """Insert a row into the tables that a month of the services leaves empty."""
-    make_run(request_key="once", job="payment_collection")
+    run = make_run(request_key="once", job="payment_collection")
+    make_run(repeats_id=run.id, state="completed")
     account = gateway_account_of()
     user_id = new_id()
     with transaction(organisation):
@@ -60,6 +62,7 @@ def write_the_rest(organisation: UUID) -> None:
             body=b"{}",
             created_at=NOW,
         )
+        _write_machinery(organisation, run.id)
         insert_row(
             "inbox_messages",
             organisation_id=organisation,
@@ -70,6 +73,42 @@ def write_the_rest(organisation: UUID) -> None:
             raw=b"{}",
             received_at=NOW,
         )
+
+
+def _write_machinery(organisation: UUID, run_id: UUID) -> None:
+    """Insert a brake, and a schedule that has been due, inside the open transaction."""
+    insert_row(
+        "brakes",
+        organisation_id=organisation,
+        id=new_id(),
+        reason="The gateway answers oddly.",
+        pulled_by="Ada Clerk",
+        pulled_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+    )
+    schedule = insert_row(
+        "schedules",
+        organisation_id=organisation,
+        id=new_id(),
+        name="Nightly",
+        job="payment_collection",
+        rule="0 22 * * *",
+        on_holiday="skip",
+        misfire="once",
+        is_active=True,
+        next_at=NOW,
+        wake_at=NOW,
+    )
+    insert_row(
+        "schedule_dues",
+        organisation_id=organisation,
+        schedule_id=schedule.id,
+        due_at=NOW,
+        business_on=NOW.date(),
+        state="started",
+        run_id=run_id,
+        created_at=NOW,
+    )
 
 
 def test_each_constraint_refuses_its_fault(organisation: UUID, subtests: pytest.Subtests) -> None:

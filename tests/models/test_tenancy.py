@@ -23,11 +23,13 @@ from tests.factories import (
 UNGUARDED = {"alembic_version", "organisations", "staged_lines", "user_sessions", "users"}
 SEEN_BY_SWEEPER = {
     "batch_chunks": {"organisation_id", "run_id", "number", "state", "lease_until"},
-    "batch_runs": {"organisation_id", "id", "state"},
+    "batch_runs": {"organisation_id", "id", "state", "job"},
+    "brakes": {"organisation_id", "gateway_account_id", "job", "state", "expires_at"},
     "gateway_accounts": {"organisation_id", "id", "code", "kind", "is_active", "open_until"},
     "inbox_messages": {"organisation_id", "gateway_account_id", "state", "next_at"},
     "messages": {"organisation_id", "gateway_account_id", "state", "next_at"},
     "payment_attempts": {"organisation_id", "state", "next_query_at"},
+    "schedules": {"organisation_id", "id", "wake_at"},
 }
 
 

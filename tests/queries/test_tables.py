@@ -20,11 +20,13 @@ from portal.queries.tables import (
     TABLES,
     ArgumentRefused,
     Choice,
+    Column,
     Kind,
     Range,
     Table,
     TableRequest,
     ThingMissing,
+    _select,
     parse_request,
     read_facet,
     read_page,
@@ -87,6 +89,7 @@ def world(here: UUID) -> None:
         factories.make_issued_invoice(business_on=date(2026, 3, 2) + timedelta(days=place))
     for _ in range(5):
         factories.make_run()
+        factories.make_inbox_message()
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.noun)
@@ -105,6 +108,24 @@ def test_no_order_loses_or_repeats_a_row(world: None, table: Table) -> None:
             + ", ".join(f"{key} {direction}" for key in keys)
         )
         assert rows == [row[0] for row in sorted_at_once]
+
+
+@pytest.mark.parametrize("few_max", [0, 3, 4, 1_000])
+@pytest.mark.parametrize("column", INVOICE_TABLE.sortable(), ids=lambda column: column.name)
+def test_few_rows_and_many_are_found_in_the_same_order(
+    world: None, monkeypatch: pytest.MonkeyPatch, column: Column, few_max: int
+) -> None:
+    """A search sorts what it finds, or walks the order where it finds too much; people see one."""
+    monkeypatch.setattr(_select, "FEW_MAX", few_max)
+    payer = "(SELECT id FROM payers WHERE name = 'Élm Road Clinic')"
+    keys = ", ".join(f"{key.sql} DESC" for key in [*column.keys])
+    wanted = fetch_plain(
+        f"SELECT i.id FROM invoices i WHERE payer_id = {payer} ORDER BY {keys}, i.id DESC"
+    )
+    assert len(wanted) == 8
+    for rows in (1, 3):
+        found = walk(INVOICE_TABLE, ("text", "Elm Road"), ("sort", f"-{column.name}"), rows=rows)
+        assert [row[0] for row in found] == [row[0] for row in wanted]
 
 
 def test_a_page_is_one_statement_and_so_is_each_sum(

@@ -98,6 +98,12 @@ def expire_leases() -> None:
         )
 
 
+def end_rests() -> None:
+    """Let every chunk that was given back be free again."""
+    with transaction(factories.home.get()):
+        execute("UPDATE batch_chunks SET lease_until = NULL WHERE state = 'ready'")
+
+
 def stop(organisation: UUID, run_id: UUID) -> None:
     """Ask a run to stop."""
     with acting_for(organisation):

@@ -17,6 +17,7 @@ from portal.services.batches import (
     RunUnfinished,
     find_run_id,
     list_runs_to_finish,
+    list_working_organisations,
     release_chunk,
     work_chunk,
 )
@@ -28,6 +29,7 @@ from tests.services.running import (
     begin,
     chunks_of,
     done,
+    end_rests,
     expire_leases,
     finish,
     lease,
@@ -209,15 +211,22 @@ def test_a_chunk_that_costs_workers_their_lives_is_given_up(organisation: UUID) 
     assert len(outcomes_of(run_id)) == 4
 
 
-def test_a_released_chunk_is_free_at_once_and_a_restart_forgets_its_tries(
+def test_a_released_chunk_rests_longer_each_time_and_a_restart_forgets_its_tries(
     organisation: UUID,
 ) -> None:
     make_drafts(2)
     run_id = begin()
+    rests = []
     for count in range(1, CHUNK_TRIES_MAX + 1):
         held = must_lease()
         assert held.tries == count
         release_chunk(lease=held, error="the disk is full")
+        assert lease() is None
+        assert list_working_organisations() == []
+        (row,) = rows("SELECT lease_until - now() AS rest FROM batch_chunks")
+        rests.append(round(row.rest.total_seconds()))
+        end_rests()
+    assert rests == [2, 4, 8, 16]
     assert chunks_of(run_id)[0].last_error == "the disk is full"
     stop(organisation, run_id)
 

@@ -293,9 +293,9 @@ def test_the_monitor_costs_the_same_however_much_waits(
         for reason in ("AM04", "MS03", "AC04", "AC06", "MS02"):
             declined(reason)
     assert counted[0] == counted[1]
-    # The page adds the four readings of its upper part to those of a list.
+    # The page adds the four readings of its upper part, and the brakes, to those of a list.
     page, list_alone, poll, attempt = counted[0]
     assert list_alone <= 6
-    assert page == list_alone + 4
+    assert page == list_alone + 5
     assert poll == 5
     assert attempt <= 9

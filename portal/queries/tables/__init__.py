@@ -42,16 +42,29 @@ from portal.queries.tables._text import read_text, write_text
 from portal.queries.tables._values import SPANS
 from portal.queries.tables.attempts import ATTEMPT_TABLE
 from portal.queries.tables.invoices import INVOICE_TABLE
+from portal.queries.tables.items import ITEM_TABLE, items_of_run
+from portal.queries.tables.messages import INBOX_TABLE, MESSAGE_TABLE
 from portal.queries.tables.payers import PAYER_TABLE
 from portal.queries.tables.payments import PAYMENT_TABLE, WORKLISTS
 from portal.queries.tables.runs import RUN_TABLE
 
-TABLES = (INVOICE_TABLE, PAYMENT_TABLE, ATTEMPT_TABLE, PAYER_TABLE, RUN_TABLE)
+TABLES = (
+    INVOICE_TABLE,
+    PAYMENT_TABLE,
+    ATTEMPT_TABLE,
+    PAYER_TABLE,
+    RUN_TABLE,
+    MESSAGE_TABLE,
+    INBOX_TABLE,
+)
 
 __all__ = [
     "ATTEMPT_TABLE",
     "COUNT_MAX",
+    "INBOX_TABLE",
     "INVOICE_TABLE",
+    "ITEM_TABLE",
+    "MESSAGE_TABLE",
     "PAYER_TABLE",
     "PAYMENT_TABLE",
     "ROWS_DEFAULT",
@@ -79,6 +92,7 @@ __all__ = [
     "ThingMissing",
     "Totals",
     "Words",
+    "items_of_run",
     "parse_request",
     "read_facet",
     "read_page",

@@ -75,6 +75,11 @@ def _check_instant(text: str) -> None:
         raise ValueError(text)
 
 
+def _check_id(text: str) -> None:
+    if str(UUID(text)) != text:
+        raise ValueError(text)
+
+
 def _check_text(text: str) -> None:
     # Names hold what their systems wrote; only what the database cannot take is refused.
     if "\0" in text:
@@ -88,4 +93,5 @@ _CHECKS: dict[str, Callable[[str], None]] = {
     "date": _check_date,
     "timestamptz": _check_instant,
     "text": _check_text,
+    "uuid": _check_id,
 }

@@ -30,7 +30,7 @@ def finish_run(*, run_id: UUID, now: datetime) -> RunState | None:
     """
     with transaction():
         run = fetch_one(
-            "SELECT state, skip_limit FROM batch_runs WHERE id = %s"
+            "SELECT state, skip_limit, exit_message FROM batch_runs WHERE id = %s"
             " AND state IN ('started', 'stopping') FOR UPDATE",
             (run_id,),
         )
@@ -54,15 +54,24 @@ def finish_run(*, run_id: UUID, now: datetime) -> RunState | None:
             return None
         if left.ready + left.leased and state is RunState.STARTED:
             return None
-        return _close(run_id, state, left, over_limit=over_limit, now=now)
+        return _close(run_id, state, left, over_limit=over_limit, said=run.exit_message, now=now)
 
 
 def _close(
-    run_id: UUID, state: RunState, left: Any, *, over_limit: bool, now: datetime
+    run_id: UUID,
+    state: RunState,
+    left: Any,
+    *,
+    over_limit: bool,
+    said: str | None,
+    now: datetime,
 ) -> RunState:
     event = "complete"
     message = None
-    if over_limit:
+    if said and left.failed:
+        # Why it must not go on was written down when that was found.
+        event, message = "fail", said
+    elif over_limit:
         event, message = "fail", f"{left.failures} items failed: more than this run may skip"
     elif left.failed:
         event, message = "fail", f"{left.failed} chunks were given up; restart to try them again"
@@ -124,7 +133,7 @@ def _reopen(run_id: UUID, target: RunState) -> None:
         (target.value, run_id, run_id),
     )
     execute(
-        "UPDATE batch_chunks SET state = 'ready', tries = 0, finished_at = NULL"
+        "UPDATE batch_chunks SET state = 'ready', tries = 0, finished_at = NULL, lease_until = NULL"
         " WHERE run_id = %s AND (state IN ('ready', 'failed')"
         " OR (state = 'leased' AND lease_until < clock_timestamp()))",
         (run_id,),

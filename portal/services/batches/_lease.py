@@ -11,11 +11,29 @@ from portal.db import (
     sweeping,
     transaction,
 )
+from portal.domain.errors import Conflict
+from portal.queries.brakes import HOLDS
 from portal.sql import execute, fetch, fetch_one
 
 log = structlog.stdlib.get_logger(__name__)
 
 CHUNK_TRIES_MAX = 4
+# A chunk that was given back rests for this long after its first try, and twice as long each time.
+REST_SECONDS = 2.0
+
+_IS_FREE = (
+    "(c.state = 'ready' AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp())"
+    " OR c.state = 'leased' AND c.lease_until < clock_timestamp())"
+)
+# True of a run r that no brake holds back; a brake on a gateway account holds its messages only.
+_UNBRAKED = (
+    " NOT EXISTS (SELECT FROM brakes b WHERE b.organisation_id = r.organisation_id"
+    f" AND {HOLDS} AND b.gateway_account_id IS NULL AND COALESCE(b.job, r.job) = r.job)"
+)
+
+
+class LeaseLost(Conflict):
+    """Another worker has taken over chunk {number}; nothing of this try was kept."""
 
 
 class Lease(NamedTuple):
@@ -30,6 +48,8 @@ class Lease(NamedTuple):
     token: int
     item_ids: Sequence[UUID]
     tries: int
+    # How much may differ from the run sheet; None where nothing is compared.
+    tolerance_bps: int | None = None
 
 
 def list_working_organisations() -> list[UUID]:
@@ -37,10 +57,8 @@ def list_working_organisations() -> list[UUID]:
     with sweeping():
         rows = fetch(
             "SELECT DISTINCT r.organisation_id FROM batch_runs r WHERE r.state = 'started'"
-            " AND EXISTS (SELECT FROM batch_chunks c"
-            " WHERE (c.organisation_id, c.run_id) = (r.organisation_id, r.id)"
-            " AND (c.state = 'ready'"
-            " OR (c.state = 'leased' AND c.lease_until < clock_timestamp())))"
+            f" AND {_UNBRAKED} AND EXISTS (SELECT FROM batch_chunks c"
+            f" WHERE (c.organisation_id, c.run_id) = (r.organisation_id, r.id) AND {_IS_FREE})"
         )
     return [row.organisation_id for row in rows]
 
@@ -54,9 +72,9 @@ def claim_chunk(*, organisation_id: UUID, worker: str, lease_seconds: float) -> 
     with transaction(organisation_id):
         row = fetch_one(
             "WITH free AS (SELECT c.run_id, c.number FROM batch_chunks c"
-            " JOIN batch_runs r ON r.id = c.run_id WHERE r.state = 'started'"
+            f" JOIN batch_runs r ON r.id = c.run_id WHERE r.state = 'started' AND {_UNBRAKED}"
             " AND c.organisation_id = %(o)s AND r.organisation_id = %(o)s"
-            " AND (c.state = 'ready' OR (c.state = 'leased' AND c.lease_until < clock_timestamp()))"
+            f" AND {_IS_FREE}"
             " ORDER BY c.run_id, c.number LIMIT 1 FOR UPDATE OF c SKIP LOCKED)"
             " UPDATE batch_chunks c SET state = 'leased', lease_token = c.lease_token + 1,"
             " lease_until = clock_timestamp() + make_interval(secs => %(lease)s),"
@@ -65,7 +83,7 @@ def claim_chunk(*, organisation_id: UUID, worker: str, lease_seconds: float) -> 
             " FROM free, batch_runs r WHERE c.run_id = free.run_id AND c.number = free.number"
             " AND r.id = c.run_id"
             " RETURNING c.run_id, r.job, r.business_on, r.parameters, c.number, c.lease_token,"
-            " c.item_ids, c.tries",
+            " c.item_ids, c.tries, r.tolerance_bps",
             {"o": organisation_id, "lease": lease_seconds, "worker": worker},
         )
         if row is None:
@@ -80,6 +98,7 @@ def claim_chunk(*, organisation_id: UUID, worker: str, lease_seconds: float) -> 
             row.lease_token,
             row.item_ids,
             row.tries,
+            row.tolerance_bps,
         )
         if lease.tries > CHUNK_TRIES_MAX:
             _give_up(lease)
@@ -111,10 +130,21 @@ def extend_lease(*, lease: Lease, lease_seconds: float) -> bool:
 
 
 def release_chunk(*, lease: Lease, error: str) -> None:
-    """Give a chunk back after trouble that is not its items' fault."""
+    """Give a chunk back after trouble that is not its items' fault.
+
+    Shape: it rests before anyone takes it again, longer after each try, so that a trouble of
+    seconds does not use up its tries.
+    """
     with transaction(lease.organisation_id):
         execute(
-            "UPDATE batch_chunks SET state = 'ready', last_error = %s, lease_until = NULL"
+            "UPDATE batch_chunks SET state = 'ready', last_error = %s,"
+            " lease_until = clock_timestamp() + make_interval(secs => %s)"
             " WHERE run_id = %s AND number = %s AND lease_token = %s AND state = 'leased'",
-            (error[:500], lease.run_id, lease.number, lease.token),
+            (
+                error[:500],
+                REST_SECONDS * 2 ** (lease.tries - 1),
+                lease.run_id,
+                lease.number,
+                lease.token,
+            ),
         )

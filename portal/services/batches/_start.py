@@ -13,6 +13,7 @@ from portal.db import (
     current_organisation_id,
     transaction,
 )
+from portal.domain.batches import RUN_MOVES, RunState
 from portal.domain.errors import Invalid
 from portal.domain.users import Actor
 from portal.ids import new_id
@@ -20,11 +21,9 @@ from portal.queries.populations import POPULATIONS, RunPreview, read_preview
 from portal.queue import ring
 from portal.services.batches._end import finish_run
 from portal.services.batches._guards import BELL, BELLS_MAX, RunUnfinished, violated
+from portal.services.batches._sheet import freeze, is_over_limit
 from portal.services.events import record_event
 from portal.sql import execute, fetch_one
-
-# From this size on a plan made for an organisation the planner does not know yet costs minutes.
-STATISTICS_ITEMS_MIN = 2000
 
 
 class JobUnknown(Invalid):
@@ -45,7 +44,8 @@ class RunOrder(NamedTuple):
 def start_run(*, order: RunOrder, actor: Actor, now: datetime) -> UUID:
     """Freeze what there is to do in chunks and let the workers begin.
 
-    Shape: the same request key yields the same run for ever.
+    Shape: the same request key yields the same run for ever; a run above the limit of size or sum
+    waits for a second person, and nobody works on it before.
     Raises: JobUnknown; RunUnfinished.
     """
     _check_job(order.job)
@@ -55,7 +55,7 @@ def start_run(*, order: RunOrder, actor: Actor, now: datetime) -> UUID:
             return known
     try:
         with transaction():
-            return _prepare(order, actor=actor, now=now)
+            return prepare_run(order, actor=actor, now=now)[0]
     except Exception as error:
         constraint = violated(error)
         if constraint == "uq_batch_runs_unfinished":
@@ -87,18 +87,56 @@ def _find_requested(request_key: str) -> UUID | None:
     return row.id if row else None
 
 
-def _prepare(order: RunOrder, *, actor: Actor, now: datetime) -> UUID:
-    organisation_id = current_organisation_id()
+def prepare_run(
+    order: RunOrder, *, actor: Actor, now: datetime, repeats_id: UUID | None = None
+) -> tuple[UUID, int]:
+    """Freeze a run inside the caller's transaction, and let it begin or wait for approval.
+
+    Shape: (id, number of items).
+    """
     run_id = new_id()
+    _insert(run_id, order, actor=actor, repeats_id=repeats_id)
+    frozen = freeze(
+        run_id,
+        job=order.job,
+        business_on=order.business_on,
+        parameters=order.parameters,
+        chunk_items_max=order.chunk_items_max,
+        repeats_id=repeats_id,
+    )
+    waits = is_over_limit(items_count=frozen.items_count, sum_minor=frozen.sum_minor)
+    if waits:
+        state = RUN_MOVES.next(RunState.PREPARED, "submit")
+    else:
+        state = RUN_MOVES.next(RUN_MOVES.next(RunState.PREPARED, "start"), "begin")
+    execute(
+        "UPDATE batch_runs SET state = %s, needs_approval = %s, started_at = %s WHERE id = %s",
+        (state.value, waits, None if waits else now, run_id),
+    )
+    if waits:
+        record_event("run.submitted", run_id, actor=actor, now=now)
+        return run_id, frozen.items_count
+    record_event("run.started", run_id, actor=actor, now=now)
+    if frozen.chunks_count:
+        ring(BELL, times=min(frozen.chunks_count, BELLS_MAX))
+    else:
+        finish_run(run_id=run_id, now=now)
+    return run_id, frozen.items_count
+
+
+def _insert(run_id: UUID, order: RunOrder, *, actor: Actor, repeats_id: UUID | None) -> None:
+    """Write down the run with its number, before anything is frozen for it."""
+    organisation_id = current_organisation_id()
     parameters = dict(order.parameters)
     # Runs are numbered in turn per organisation; the lock ends with this short transaction.
     execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (str(organisation_id),))
     execute(
         "INSERT INTO batch_runs (organisation_id, id, number, job, business_on, parameters,"
-        " parameters_hash, request_key, state, items_count, chunks_count, sum_minor,"
-        " population_hash, skip_limit, started_by, started_at)"
+        " parameters_hash, request_key, repeats_id, state, items_count, chunks_count, sum_minor,"
+        " population_hash, skip_limit, started_by, started_by_id)"
         " SELECT %(o)s, %(id)s, 1 + COALESCE(max(number), 0), %(job)s, %(on)s, %(parameters)s,"
-        " %(hash)s, %(key)s, 'started', 0, 0, 0, '', %(limit)s, %(by)s, %(now)s FROM batch_runs",
+        " %(hash)s, %(key)s, %(repeats)s, 'prepared', 0, 0, 0, '', %(limit)s, %(by)s, %(by_id)s"
+        " FROM batch_runs",
         {
             "o": organisation_id,
             "id": run_id,
@@ -109,48 +147,9 @@ def _prepare(order: RunOrder, *, actor: Actor, now: datetime) -> UUID:
                 json.dumps([order.business_on.isoformat(), parameters], sort_keys=True).encode()
             ).hexdigest(),
             "key": order.request_key,
+            "repeats": repeats_id,
             "limit": order.skip_limit,
             "by": actor.name or actor.kind,
-            "now": now,
+            "by_id": actor.id,
         },
     )
-    chunks = _freeze(run_id, order)
-    record_event("run.started", run_id, actor=actor, now=now)
-    if chunks:
-        ring(BELL, times=min(chunks, BELLS_MAX))
-    else:
-        finish_run(run_id=run_id, now=now)
-    return run_id
-
-
-def _freeze(run_id: UUID, order: RunOrder) -> int:
-    """Write the population as chunks, in the database and without carrying it through here."""
-    population = POPULATIONS[order.job](order.business_on, order.parameters)
-    execute(
-        "INSERT INTO batch_chunks (organisation_id, run_id, number, item_ids, items_count,"
-        " sum_minor, population_hash)"
-        " SELECT %(_organisation)s, %(_run)s, 1 + place / %(_size)s, array_agg(id ORDER BY place),"
-        " count(*), sum(amount_minor), sha256(string_agg(uuid_send(id) || int4send(version), ''"
-        " ORDER BY place)) FROM (SELECT id, version::int AS version, amount_minor,"
-        " row_number() OVER (ORDER BY id) - 1 AS place"
-        f" FROM ({population.statement}) AS population) AS placed GROUP BY place / %(_size)s",
-        {
-            **population.parameters,
-            "_organisation": current_organisation_id(),
-            "_run": run_id,
-            "_size": order.chunk_items_max,
-        },
-    )
-    row = fetch_one(
-        "UPDATE batch_runs r SET items_count = c.items, chunks_count = c.chunks,"
-        " sum_minor = c.amount, population_hash = c.hash FROM (SELECT"
-        " COALESCE(sum(items_count), 0) AS items, count(*) AS chunks,"
-        " COALESCE(sum(sum_minor), 0) AS amount,"
-        " sha256(COALESCE(string_agg(population_hash, '' ORDER BY number), '')) AS hash"
-        " FROM batch_chunks WHERE run_id = %(run)s) c WHERE r.id = %(run)s"
-        " RETURNING r.chunks_count, r.items_count",
-        {"run": run_id},
-    )
-    if row is not None and row.items_count >= STATISTICS_ITEMS_MIN:
-        execute("SELECT refresh_statistics()")
-    return int(row.chunks_count) if row else 0

@@ -12,8 +12,9 @@ from portal.db import (
     transaction,
 )
 from portal.domain.batches import ItemOutcome
-from portal.domain.errors import Conflict, PortalError
-from portal.services.batches._lease import Lease
+from portal.domain.errors import PortalError
+from portal.services.batches._lease import Lease, LeaseLost
+from portal.services.batches._sheet import SheetBroken, compare_with_sheet
 from portal.services.outcomes import ItemResult
 from portal.sql import execute, stage_rows
 
@@ -22,33 +23,32 @@ log = structlog.stdlib.get_logger(__name__)
 Work = Callable[[Sequence[UUID]], Sequence[ItemResult]]
 
 
-class LeaseLost(Conflict):
-    """Another worker has taken over chunk {number}; nothing of this try was kept."""
-
-
 def work_chunk(*, lease: Lease, work: Work) -> list[ItemResult]:
     """Work a chunk in one transaction that also marks it and writes each item's outcome.
 
     Shape: when the work breaks on something unexpected, it is done again in halves down to the
     item that breaks it, which fails alone.
-    Raises: LeaseLost; database trouble that is nobody's fault, after several tries.
+    Raises: LeaseLost; SheetBroken before anything is done; database trouble that is nobody's
+    fault, after several tries.
     """
 
     def straight() -> list[ItemResult]:
         with transaction(lease.organisation_id):
+            changed = compare_with_sheet(lease)
             results = list(work(lease.item_ids))
-            _mark_chunk(lease, results)
+            _mark_chunk(lease, results, changed)
             return results
 
     def isolating() -> list[ItemResult]:
         with transaction(lease.organisation_id):
+            changed = compare_with_sheet(lease)
             results = _work_in_halves(work, lease.item_ids)
-            _mark_chunk(lease, results)
+            _mark_chunk(lease, results, changed)
             return results
 
     try:
         return repeat_when_transient(straight)
-    except LeaseLost:
+    except (LeaseLost, SheetBroken):
         raise
     except Exception as error:
         if is_transient(error):
@@ -81,7 +81,7 @@ def _failed(item_id: UUID, error: Exception) -> ItemResult:
     return ItemResult(item_id, ItemOutcome.FAILED, type(error).__name__, message[:500])
 
 
-def _mark_chunk(lease: Lease, results: Sequence[ItemResult]) -> None:
+def _mark_chunk(lease: Lease, results: Sequence[ItemResult], changed_count: int) -> None:
     if len(results) != len(lease.item_ids):
         raise RuntimeError(f"{len(lease.item_ids)} items were worked, {len(results)} reported")
     counts = dict.fromkeys(ItemOutcome, 0)
@@ -90,13 +90,15 @@ def _mark_chunk(lease: Lease, results: Sequence[ItemResult]) -> None:
     # First of all: who has lost the chunk must not trip over the items that the other has written.
     marked = execute(
         "UPDATE batch_chunks SET state = 'done', finished_at = clock_timestamp(),"
-        " done_count = %s, filtered_count = %s, skipped_count = %s, failed_count = %s"
+        " done_count = %s, filtered_count = %s, skipped_count = %s, failed_count = %s,"
+        " changed_count = %s"
         " WHERE run_id = %s AND number = %s AND lease_token = %s AND state = 'leased'",
         (
             counts[ItemOutcome.DONE],
             counts[ItemOutcome.FILTERED],
             counts[ItemOutcome.SKIPPED] + counts[ItemOutcome.PARKED] + counts[ItemOutcome.UNKNOWN],
             counts[ItemOutcome.FAILED],
+            changed_count,
             lease.run_id,
             lease.number,
             lease.token,

@@ -7,13 +7,19 @@ from flask import current_app, request, url_for
 from flask.typing import ResponseReturnValue
 
 from portal.clock import now_utc, today
-from portal.domain.batches import list_startable_jobs
+from portal.domain.batches import RunState, list_startable_jobs
 from portal.domain.dates import DateMalformed, parse_date
 from portal.domain.errors import Conflict, Invalid
 from portal.domain.users import Permission
 from portal.queries.batches import get_run
 from portal.queries.populations import RunPreview
-from portal.services.batches import RunOrder, RunUnfinished, preview_run, start_run
+from portal.services.batches import (
+    RunOrder,
+    RunUnfinished,
+    is_over_limit,
+    preview_run,
+    start_run,
+)
 from portal.web.access import require
 from portal.web.formats import job_in_words
 from portal.web.htmx import render_part
@@ -64,7 +70,9 @@ def begin() -> ResponseReturnValue:
         run = get_run(run_id)
         if request.form.get("seen") != seen_mark(run.items_count, run.sum_minor):
             raise PreviewOutdated
-        return url_for(".show", run_id=run_id), "The run was started."
+        waits = run.state is RunState.AWAITING_APPROVAL
+        words = "The run waits for approval." if waits else "The run was started."
+        return url_for(".show", run_id=run_id), words
 
     try:
         return answer_once(work)
@@ -118,5 +126,7 @@ def _page(
         "runs/new.html", "runs/_preview.html", status=status, wish=wish,
         jobs=list_startable_jobs(), preview=preview, request_key=new_request_key(),
         seen=seen_mark(preview.items_count, preview.sum_minor) if preview else None,
+        needs_approval=preview is not None
+        and is_over_limit(items_count=preview.items_count, sum_minor=preview.sum_minor),
         chosen=next((one for one in list_startable_jobs() if one.name == wish.job), None),
     )  # fmt: skip

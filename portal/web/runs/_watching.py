@@ -1,36 +1,36 @@
-"""Batch runs as people watch them: the list, one run with live progress, stop and restart."""
+"""Batch runs as people watch them: the list, one run with live progress and sheet, its items."""
 
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 from uuid import UUID
 
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from portal.clock import now_utc
-from portal.domain.batches import RUN_MOVES, ItemOutcome, RunState
-from portal.domain.errors import Invalid
+from portal.domain.batches import REPEATED_RUN_STATES, RUN_MOVES, ItemOutcome, RunState
 from portal.domain.users import Permission
 from portal.queries.batches import (
     CAUSES_MAX,
     RunRow,
     get_run,
     list_causes,
-    list_items,
 )
-from portal.queries.tables import RUN_TABLE
+from portal.queries.sheets import RunSheet, get_sheet
+from portal.queries.tables import RUN_TABLE, items_of_run
 from portal.services.batches import restart_run, stop_run
 from portal.web.access import require, roles_with
 from portal.web.htmx import is_part_wanted, nothing_new, redirect_part, render_part
+from portal.web.once import new_request_key
 from portal.web.runs._blueprint import RUN, bp
 from portal.web.tables import send_csv, show_list
 from portal.web.visitors import POLL_ARGUMENT, current_actor, current_visitor
 
-ITEMS_MAX = 50
 # An item may be set aside in three ways; a chunk counts them as one.
-ASIDE = "aside"
 ASIDE_OUTCOMES = (ItemOutcome.SKIPPED, ItemOutcome.PARKED, ItemOutcome.UNKNOWN)
 MOVING_STATES = frozenset({RunState.STARTING, RunState.STARTED, RunState.STOPPING})
 POLL_SECONDS = 2
@@ -40,21 +40,6 @@ ESTIMATE_SECONDS_MIN = 5.0
 QUARTERS = 4
 
 _COUNT = re.compile(r"[0-9]{1,9}")
-
-
-class FilterUnreadable(Invalid):
-    """The address asks for {what} in a way that is not understood. Nothing was changed; choose from
-    the links of the page."""
-
-    what: str
-
-
-class ItemFilter(NamedTuple):
-    """Which items of a run the address asks for."""
-
-    outcome: str | None
-    code: str | None
-    after: str | None
 
 
 class Pace(NamedTuple):
@@ -88,26 +73,53 @@ def show(run_id: UUID) -> ResponseReturnValue:
     if seen is not None and seen == mark_of(run):
         return nothing_new()
     is_poll = seen is not None and is_part_wanted()
-    chosen = _filter()
+    sheet = get_sheet(run_id)
     context: dict[str, Any] = {
         "run": run,
         "now": now,
         "is_moving": run.state in MOVING_STATES,
         "is_live": run.state in MOVING_STATES and request.args.get("live") != "off",
         "address": url_for(".show", run_id=run_id),
-        "poll_address": url_for(".show", run_id=run_id, seen=mark_of(run), **chosen._asdict()),
+        "poll_address": url_for(".show", run_id=run_id, seen=mark_of(run)),
         "poll_seconds": _poll_seconds(run, now),
         "pace": pace_of(run, now),
         "causes": list_causes(run_id),
         "causes_max": CAUSES_MAX,
         "said": _said(run, seen) if is_poll else None,
-        "chosen": chosen,
-        **_actions(run),
+        "sheet": sheet,
+        "request_key": new_request_key(),
+        "aside": [("outcome", outcome.value) for outcome in ASIDE_OUTCOMES],
+        "items_address": partial(items_address, run_id),
+        **actions_of(run, sheet),
     }
-    # The list of items stays still while a run moves, and is brought up to date at its end.
-    if not is_poll or run.state not in MOVING_STATES:
-        context |= _items(run, chosen)
     return render_part("runs/show.html", "runs/_progress.html", **context)
+
+
+@bp.get(f"{RUN}/items")
+@require(Permission.VIEW_RUNS)
+def items(run_id: UUID) -> ResponseReturnValue:
+    """List what became of each item of a run."""
+    run, sheet = get_run(run_id), get_sheet(run_id)
+    return show_list(
+        items_of_run(run_id),
+        page="runs/items.html",
+        run=run,
+        sheet=sheet,
+        causes=list_causes(run_id),
+        causes_max=CAUSES_MAX,
+        request_key=new_request_key(),
+        address=url_for(".show", run_id=run_id),
+        items_address=partial(items_address, run_id),
+        **actions_of(run, sheet),
+    )
+
+
+@bp.get(f"{RUN}/items.csv")
+@require(Permission.VIEW_RUNS)
+def download_items(run_id: UUID) -> ResponseReturnValue:
+    """Hand out the items of a run as CSV."""
+    get_run(run_id)
+    return send_csv(items_of_run(run_id))
 
 
 @bp.post(f"{RUN}/stop")
@@ -147,54 +159,34 @@ def pace_of(run: RunRow, now: datetime) -> Pace:
     return Pace(seconds, per_second, left)
 
 
-def _actions(run: RunRow) -> dict[str, Any]:
+def items_address(run_id: UUID, *conditions: tuple[str, str]) -> str:
+    """Return the address of the items of a run under conditions."""
+    address = url_for("runs.items", run_id=run_id)
+    return f"{address}?{urlencode(conditions)}" if conditions else address
+
+
+def actions_of(run: RunRow, sheet: RunSheet | None) -> dict[str, Any]:
+    """Say what the person may do with a run now, and who else may."""
     events = RUN_MOVES.events_from(run.state)
-    may_control = current_visitor().may(Permission.CONTROL_RUNS)
+    visitor = current_visitor()
+    may_control = visitor.may(Permission.CONTROL_RUNS)
+    waits = run.state is RunState.AWAITING_APPROVAL
+    is_own = sheet is not None and sheet.started_by_id == visitor.id
+    left = run.failed + run.skipped if run.state in REPEATED_RUN_STATES else 0
+    is_repeated = sheet is not None and sheet.repeated_by is not None
     return {
         "may_stop": may_control and "stop" in events,
         "may_restart": may_control and "restart" in events,
+        "may_abandon": may_control and "abandon" in events,
+        "waits": waits,
+        "is_own": is_own,
+        "may_approve": waits and not is_own and visitor.may(Permission.APPROVE_RUNS),
+        "repeated_count": left,
+        "may_repeat": bool(left) and not is_repeated and visitor.may(Permission.START_RUNS),
         "lacks_role": not may_control and bool({"stop", "restart"} & set(events)),
         "controlling_roles": [role.label for role in roles_with(Permission.CONTROL_RUNS)],
+        "approving_roles": [role.label for role in roles_with(Permission.APPROVE_RUNS)],
     }
-
-
-def _items(run: RunRow, chosen: ItemFilter) -> dict[str, Any]:
-    items = list_items(
-        run.id,
-        rows_max=ITEMS_MAX + 1,
-        outcomes=_outcomes(chosen.outcome),
-        code=chosen.code,
-        after=_item_id(chosen.after),
-    )
-    more = None
-    if len(items) > ITEMS_MAX:
-        items = items[:ITEMS_MAX]
-        next_page = chosen._replace(after=items[-1].item_id.hex)
-        more = url_for(".show", run_id=run.id, **next_page._asdict(), _anchor="items")
-    return {"items": items, "more": more}
-
-
-def _filter() -> ItemFilter:
-    arguments = request.args
-    return ItemFilter(arguments.get("outcome"), arguments.get("code"), arguments.get("after"))
-
-
-def _outcomes(chosen: str | None) -> tuple[ItemOutcome, ...]:
-    if chosen is None:
-        return ()
-    if chosen == ASIDE:
-        return ASIDE_OUTCOMES
-    try:
-        return (ItemOutcome(chosen),)
-    except ValueError:
-        raise FilterUnreadable(what="an outcome") from None
-
-
-def _item_id(text: str | None) -> UUID | None:
-    try:
-        return UUID(text) if text is not None else None
-    except ValueError:
-        raise FilterUnreadable(what="a page of items") from None
 
 
 def _poll_seconds(run: RunRow, now: datetime) -> int:

@@ -31,7 +31,9 @@ def cells_of(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[list[Cell]]:
     shown = [(place, column) for place, column in enumerate(table.columns) if column.is_shown]
     ways = {column.noun: _way(column.noun) for _, column in shown if column.noun}
     id_places = {noun: 0 if noun == table.noun else places[f"{noun}_id"] for noun in ways}
-    head = next(column.name for _, column in shown if column.noun == table.noun)
+    # What has no page of its own is called by its first column.
+    named = [column.name for _, column in shown if column.noun == table.noun]
+    head = next(iter(named), shown[0][1].name)
     cells = []
     for row in rows:
         currency = row[currency_at] if currency_at is not None else ""
