@@ -5,7 +5,7 @@ LOCKED := .venv/.locked
 LINKED := .venv/.linked
 FETCHED := static/vendor/idiomorph-ext.min.js
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check bench faults clean
 
 install: $(LINKED) $(FETCHED)
 
@@ -15,6 +15,7 @@ WORKERS ?= 2
 test: install ; $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 check: install ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest tests/lint $(ARGS)
 bench: install ; $(BIN)/python -m tests.bench $(ARGS)
+faults: install ; $(BIN)/python -m tests.faults $(ARGS)
 clean: ; rm -rf .venv static/vendor static/node_modules dist
 
 $(BIN)/python:
