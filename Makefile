@@ -12,7 +12,7 @@ install: $(LINKED) $(FETCHED)
 demo: install ; $(BIN)/portal demo $(ARGS)
 # A file of tests stays with one process, which keeps its servers; WORKERS=0 runs all in one.
 WORKERS ?= 2
-test: install ; $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+test: install ; $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 check: install ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest tests/lint $(ARGS)
 bench: install ; $(BIN)/python -m tests.bench $(ARGS)
 faults: install ; $(BIN)/python -m tests.faults $(ARGS)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self, TextIO
+from typing import NoReturn, Self, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -32,6 +32,7 @@ READ_BYTES_MAX = 65_536
 LINE_BYTES_MAX = 16_384
 LINES_KEPT = 20
 POLL_SECONDS = 0.05
+LOOK_UP_SECONDS = 0.5
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green")
 
 WriteLine = Callable[[str, str], None]
@@ -271,6 +272,16 @@ def _ending(status: int) -> str:
     with contextlib.suppress(ValueError):
         return signal.Signals(-status).name
     return f"signal {-status}"
+
+
+def wait_for_signal() -> NoReturn:
+    """Wait for the signal that ends this process, inside `signals_stop()`.
+
+    Shape: looks up now and then; the kernel may hand a signal to another thread, and a wait without
+    an end would then never be left.
+    """
+    while True:
+        time.sleep(LOOK_UP_SECONDS)
 
 
 class Stopped(SystemExit):

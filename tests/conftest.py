@@ -35,6 +35,7 @@ from tests.servers import RunServers, address, clone_database, connect
 SHARED_DATA = ROOT.parent / "shared" / "data"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LOOPBACK = ("127.", "::1", "localhost")
+SLOW_FOLDERS = ("browser", "faults", "journeys")
 SERVERS = pytest.StashKey[RunServers]()
 
 
@@ -51,6 +52,13 @@ def _guard(name: str, connect: Callable[..., Any]) -> None:
         return connect(self, address)
 
     setattr(socket.socket, name, guarded)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left alone with one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow and item.path.parent.name not in SLOW_FOLDERS)
 
 
 @pytest.hookimpl(optionalhook=True)

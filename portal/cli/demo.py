@@ -7,7 +7,6 @@ import os
 import secrets
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -59,7 +58,7 @@ def demo(
     Everything is real and thrown away afterwards: PostgreSQL, Redis, workers, the sandbox gateway.
     """
     from portal.cli.start import started_portal
-    from portal.supervisor import MergedLog, signals_stop
+    from portal.supervisor import MergedLog, signals_stop, wait_for_signal
 
     config = Config.from_environment(os.environ).changed(
         database_url=None, database_owner_url=None, redis_url=None, sandbox_url=None
@@ -86,7 +85,7 @@ def demo(
         if not once:
             click.echo(f"Sign in at {running.config.url} as {DEMO_EMAIL} with {password}")
             click.echo("Ctrl-C stops everything and throws the demo's data away.")
-            threading.Event().wait()
+            wait_for_signal()
     ctx.exit(FINDINGS if summary["findings"] else 0)
 
 

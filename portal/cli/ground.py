@@ -15,7 +15,7 @@ from rich.table import Table
 
 from portal.cli import is_quiet
 from portal.config import Config
-from portal.supervisor import MergedLog, Stopped, signals_stop
+from portal.supervisor import MergedLog, Stopped, signals_stop, wait_for_signal
 
 WEBHOOK_PATH = "/api/v1/webhooks"
 
@@ -28,8 +28,6 @@ def up(*, fresh: bool) -> None:
     Without DATABASE_URL and REDIS_URL a private PostgreSQL and Valkey are started, whose data stay
     in the state folder.
     """
-    import threading
-
     from portal.cli.start import started_portal
 
     config = Config.from_environment(os.environ)
@@ -45,8 +43,7 @@ def up(*, fresh: bool) -> None:
     ):
         if not quiet:
             click.echo(f"The portal answers at {running.config.url}; Ctrl-C stops it.")
-        # The signal handler ends this wait.
-        threading.Event().wait()
+        wait_for_signal()
     if not quiet:
         click.echo("The portal has stopped; nothing of it is left running.")
 
