@@ -277,8 +277,8 @@ def _ending(status: int) -> str:
 def wait_for_signal() -> NoReturn:
     """Wait for the signal that ends this process, inside `signals_stop()`.
 
-    Shape: looks up now and then; the kernel may hand a signal to another thread, and a wait without
-    an end would then never be left.
+    Shape: looks up now and then; a signal that comes just before a wait without an end begins, or
+    that the kernel hands to another thread, would never end it.
     """
     while True:
         time.sleep(LOOK_UP_SECONDS)

@@ -237,11 +237,11 @@ def _processes_told_of(folder: Path) -> list[int]:
 
 
 COMMAND = """
-import sys
 from portal.cli.context import open_config
+from portal.supervisor import wait_for_signal
 with open_config() as config:
     print("open", flush=True)
-    sys.stdin.read()
+    wait_for_signal()
 print("went on", flush=True)
 """
 
@@ -252,7 +252,6 @@ def test_a_command_stopped_by_a_signal_stops_its_servers_and_does_not_go_on(
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND],
         env=bare_environment,
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as command:
