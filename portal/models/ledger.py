@@ -1,6 +1,7 @@
 """The ledger: accounts, entries and postings; a posting cannot be unbalanced."""
 
 from datetime import date
+from typing import Annotated
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, UniqueConstraint, text
@@ -20,6 +21,13 @@ from portal.models.base import (
     organisation_key,
     state_check,
 )
+
+# The transaction that wrote the row, which the app role cannot name itself: a posting is tied to
+# an entry of its own transaction, so that no later one adds to it.
+SealedXid = Annotated[
+    int,
+    mapped_column(BigInteger, server_default=text("(pg_current_xact_id())::text::bigint")),
+]
 
 
 class LedgerAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
@@ -46,6 +54,7 @@ class LedgerEntry(OrganisationMixin, IdMixin, Base):
     __table_args__ = (
         organisation_key(),
         UniqueConstraint("organisation_id", "source_id", "kind"),
+        UniqueConstraint("organisation_id", "id", "sealed_xid"),
         UniqueConstraint("organisation_id", "reverses_id"),
         key_to("ledger_entries", "reverses_id"),
         Index("ix_ledger_entries_day", "organisation_id", "effective_on"),
@@ -57,10 +66,7 @@ class LedgerEntry(OrganisationMixin, IdMixin, Base):
     source_id: Mapped[UUID]
     effective_on: Mapped[date]
     reverses_id: Mapped[UUID | None]
-    # The transaction that wrote the entry; a trigger lets no later one add postings to it.
-    sealed_xid: Mapped[int] = mapped_column(
-        BigInteger, server_default=text("(pg_current_xact_id())::text::bigint")
-    )
+    sealed_xid: Mapped[SealedXid]
 
 
 class Posting(OrganisationMixin, Base):
@@ -68,7 +74,7 @@ class Posting(OrganisationMixin, Base):
 
     __tablename__ = "postings"
     __table_args__ = (
-        key_to("ledger_entries", "entry_id"),
+        key_to("ledger_entries", "entry_id", "sealed_xid"),
         key_to("ledger_accounts", "debit_account_id", "currency"),
         key_to("ledger_accounts", "credit_account_id", "currency"),
         key_to("payers", "payer_id"),
@@ -94,3 +100,4 @@ class Posting(OrganisationMixin, Base):
     amount_minor: Mapped[Minor]
     payer_id: Mapped[UUID | None]
     invoice_id: Mapped[UUID | None]
+    sealed_xid: Mapped[SealedXid]

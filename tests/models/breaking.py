@@ -31,7 +31,9 @@ def refused_by(organisation: UUID, fault: Copy) -> str | None:
             for row in fetch(
                 "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public'"
                 " AND table_name = %s AND is_generated = 'NEVER'"
-                " AND identity_generation IS NULL ORDER BY ordinal_position",
+                " AND identity_generation IS NULL"
+                " AND has_column_privilege(table_name, column_name, 'INSERT')"
+                " ORDER BY ordinal_position",
                 (fault.table,),
             )
         ]

@@ -28,7 +28,7 @@ COPY_OF_A_POSTING = (
     " credit_account_id, currency, amount_minor FROM postings LIMIT 1"
 )
 
-
+SEALED = "fk_postings_ledger_entries_organisation_id_entry_id_sealed_xid"
 VERBS = ("UPDATE {} SET organisation_id = NULL", "DELETE FROM {}")
 
 
@@ -67,7 +67,9 @@ def test_an_entry_takes_postings_only_in_the_transaction_that_wrote_it(
     with pytest.raises(psycopg.errors.IntegrityError) as refused, transaction(organisation):
         execute(late, {"entry": entry_id})
 
-    assert refused.value.diag.constraint_name == "sealed_entry"
+    assert refused.value.diag.constraint_name == SEALED
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), transaction(organisation):
+        execute("INSERT INTO postings (sealed_xid) SELECT sealed_xid FROM ledger_entries")
 
 
 def test_a_posting_in_another_currency_than_its_accounts_is_refused(organisation: UUID) -> None:

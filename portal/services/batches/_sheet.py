@@ -31,7 +31,7 @@ EARLIER = "earlier"
 
 _FREEZING = """
 WITH population AS MATERIALIZED (SELECT * FROM ({population}) AS every_item {only}),
-money AS (SELECT * FROM ({money}) AS sums WHERE id IN (SELECT id FROM population)),
+money AS (SELECT * FROM ({money}) AS sums {only_money}),
 frozen AS (
     INSERT INTO batch_chunks (organisation_id, run_id, number, item_ids, item_versions,
         items_count, sum_minor, population_hash)
@@ -103,12 +103,16 @@ def freeze(
     from the same statement, so they are of the same instant.
     """
     population = POPULATIONS[job](business_on, parameters)
+    only = _REPEATED if repeats_id else ""
     money = PER_CURRENCY[job](business_on, parameters).statement if job in PER_CURRENCY else None
     row = fetch_one(
+        # The money is never joined to the population: how many items an organisation has is not
+        # known to the planner when it is new, and it would walk all of them for each of them.
         _FREEZING.format(
             population=population.statement,
+            only=only,
             money=money or "SELECT * FROM population",
-            only=_REPEATED if repeats_id else "",
+            only_money=only if money else "",
         ),
         {
             **population.parameters,
