@@ -4,10 +4,11 @@ Numbers are written as in the organisation's country, times in its zone, words i
 """
 
 import re
+from collections.abc import Callable
 from copy import copy
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -149,7 +150,12 @@ def register(app: Flask) -> None:
 
 def money(amount_minor: int, currency: str) -> str:
     """Write an amount with its currency, `£1,904.20`."""
-    return _figure(_locale_code(), currency_exponent(currency), currency).write(amount_minor)
+    return money_writer(currency)(amount_minor)
+
+
+def money_writer(currency: str) -> Callable[[int], str]:
+    """Return what writes many amounts of a currency like `money`."""
+    return _figure(_locale_code(), currency_exponent(currency), currency).write
 
 
 def amount(amount_minor: int, currency: str) -> str:
@@ -213,8 +219,12 @@ def percent(part: int, total: int) -> str:
     return format_percent(share, locale=_locale())
 
 
+@lru_cache(maxsize=4096)
 def day(value: date) -> Markup:
-    """Write a day, `18 Mar 2026`."""
+    """Write a day, `18 Mar 2026`.
+
+    Shape: kept, as a list shows the same few days again and again.
+    """
     shown = format_date(value, "d MMM y", locale=LOCALE)
     return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), shown)
 

@@ -14,6 +14,7 @@ from portal.queries.tables._read import (
     read_page,
     read_totals,
     stream_rows,
+    totals_of,
 )
 from portal.queries.tables._request import (
     ROWS_DEFAULT,
@@ -100,5 +101,6 @@ __all__ = [
     "read_text",
     "read_totals",
     "stream_rows",
+    "totals_of",
     "write_text",
 ]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from portal.queries.tables._cursor import Cursor, write_cursor
 from portal.queries.tables._request import TableRequest
-from portal.queries.tables._select import write_select
+from portal.queries.tables._select import write_few, write_select
 from portal.queries.tables._shape import Choice, Table
 from portal.queries.tables._where import quoted, search_of
 from portal.sql import fetch_plain, stream_plain
@@ -55,12 +55,13 @@ class Facet(NamedTuple):
 
 
 def read_page(table: Table, request: TableRequest) -> Page:
-    """Read one page of a list, in one statement."""
+    """Read one page of a list, in one statement; in two where few rows were looked for in vain."""
     column, _ = request.order(table)
     cursor = request.cursor
     is_backward = cursor is not None and cursor.is_backward
-    statement, parameters = write_select(table, request, rows_max=request.rows + 1)
-    rows = fetch_plain(statement, parameters)
+    rows = _read_few(table, request)
+    if rows is None:
+        rows = fetch_plain(*write_select(table, request, rows_max=request.rows + 1))
     has_more = len(rows) > request.rows
     rows = rows[: request.rows]
     if is_backward:
@@ -74,6 +75,19 @@ def read_page(table: Table, request: TableRequest) -> Page:
         newer=write_cursor(places[0]._replace(is_backward=True)) if rows and has_newer else None,
         older=write_cursor(places[1]) if rows and has_older else None,
     )
+
+
+def _read_few(table: Table, request: TableRequest) -> list[tuple[Any, ...]] | None:
+    """Read the rows of a page whose conditions name few rows; None where they name many."""
+    written = write_few(table, request, rows_max=request.rows + 1)
+    if written is None:
+        return None
+    rows = fetch_plain(*written)
+    are_few = rows[0][0]
+    if not are_few:
+        return None
+    id_at = 1 + len(request.order(table)[0].keys)
+    return [row[1:] for row in rows if row[id_at] is not None]
 
 
 def read_totals(table: Table, request: TableRequest, *, is_exact: bool = False) -> Totals:
@@ -99,6 +113,20 @@ def read_totals(table: Table, request: TableRequest, *, is_exact: bool = False) 
     if counted > COUNT_MAX and not is_exact:
         return Totals(COUNT_MAX, is_exact=False, sums=())
     return Totals(counted, is_exact=True, sums=sums)
+
+
+def totals_of(table: Table, rows: Sequence[tuple[Any, ...]]) -> Totals:
+    """Add up rows that have been read, where they are the whole list."""
+    places = table.places()
+    amounts = [places[name] for name in table.sums]
+    by_currency: dict[str, list[tuple[Any, ...]]] = {}
+    for row in rows if amounts else ():
+        by_currency.setdefault(row[places["currency"]], []).append(row)
+    sums = tuple(
+        Sums(currency, len(those), tuple(sum(row[at] or 0 for row in those) for at in amounts))
+        for currency, those in sorted(by_currency.items())
+    )
+    return Totals(len(rows), is_exact=True, sums=sums)
 
 
 def read_facet(

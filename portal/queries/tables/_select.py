@@ -1,7 +1,7 @@
 """Writing the statement of a page: find its rows in index order, then join what columns need.
 
-Where the conditions may name few rows (a search by text, a rare kind), those are read first, up to
-a limit; only if there are more than that, the order is walked until the page is full.
+Where the conditions may name few rows (a search by text, a rare kind), those are asked for first,
+up to a limit; only if there are more than that, the order is walked until the page is full.
 """
 
 from typing import Any, NamedTuple
@@ -40,6 +40,40 @@ class _Order(NamedTuple):
         return self.beyond.replace("{columns}", ", ".join(columns)) if self.beyond else ""
 
 
+def write_few(
+    table: Table, request: TableRequest, *, rows_max: int
+) -> tuple[str, dict[str, Any]] | None:
+    """Write the statement of a page whose conditions may name few rows; None where they do not.
+
+    Shape: in front of each row stands whether they are few after all; if not, the page is empty.
+    One row without an id comes where there is nothing to show.
+    """
+    search = search_of(table, request)
+    if not search.is_narrow:
+        return None
+    order, parameters = _order_of(table, request, rows_max)
+    alias = table.alias
+    names = [*order.names, "few_id"]
+    after = order.after(names)
+    few = (
+        f"SELECT {order.selected()}, {alias}.id AS few_id FROM {table.source} {alias}"
+        f" WHERE {search.where(search.any_part(table))} LIMIT {FEW_MAX + 1}"
+    )
+    page = (
+        f"SELECT {_listed(order, 'few')} FROM (SELECT * FROM few"
+        f" WHERE (SELECT count(*) <= {FEW_MAX} FROM few){' AND ' if after else ''}{after}"
+        f" ORDER BY {order.by(names)}{order.limit}) AS few"
+        f" JOIN {table.source} {alias} ON {alias}.id = few.few_id {table.joins}"
+        f" ORDER BY {order.by([f'few.{name}' for name in names])}"
+    )
+    return (
+        f"WITH few AS MATERIALIZED ({few}) SELECT found.are_few, page.*"
+        f" FROM (SELECT count(*) <= {FEW_MAX} AS are_few FROM few) AS found"
+        f" LEFT JOIN ({page}) AS page ON true",
+        {**search.parameters, **parameters},
+    )
+
+
 def write_select(
     table: Table, request: TableRequest, *, rows_max: int | None
 ) -> tuple[str, dict[str, Any]]:
@@ -47,24 +81,22 @@ def write_select(
     search = search_of(table, request)
     order, parameters = _order_of(table, request, rows_max)
     alias = table.alias
-    few = ""
-    if search.is_narrow and rows_max is not None:
-        few = (
-            f"WITH few AS MATERIALIZED (SELECT {order.selected()}, {alias}.id AS few_id"
-            f" FROM {table.source} {alias} WHERE {search.where(search.any_part(table))}"
-            f" LIMIT {FEW_MAX + 1}) "
-        )
-    branches = _branches(order, search, is_probed=bool(few))
-    listed = [f"({alias}.{name})::text" for name in order.names]
-    listed += [column.sql for column in table.columns]
     # Ordered by a column of its own, the rows of the parts are merged as they come; ordered by an
     # expression, all of them would be sorted once more.
     by = order.by([f"{alias}.{name}" for name in [*order.names, "id"]])
     return (
-        f"{few}SELECT {', '.join(listed)} FROM (SELECT * FROM ({' UNION ALL '.join(branches)})"
+        f"SELECT {_listed(order, alias)} FROM (SELECT * FROM"
+        f" ({' UNION ALL '.join(_branches(order, search))})"
         f" AS {alias} ORDER BY {by}{order.limit}) AS {alias} {table.joins} ORDER BY {by}",
         {**search.parameters, **parameters},
     )
+
+
+def _listed(order: _Order, source: str) -> str:
+    """Write what a row of a page is: its keys as text, then the columns of the table."""
+    columns = order.table.columns
+    keys = [f"({source}.{name})::text AS {name}" for name in order.names]
+    return ", ".join([*keys, *(f"{each.sql} AS c{place}" for place, each in enumerate(columns))])
 
 
 def _order_of(
@@ -92,31 +124,20 @@ def _order_of(
     return order, parameters
 
 
-def _branches(order: _Order, search: Search, *, is_probed: bool) -> list[str]:
-    """Write what a page is taken from: the few rows, or each part (or all rows) in index order."""
+def _branches(order: _Order, search: Search) -> list[str]:
+    """Write what a page is taken from: each part (or all rows) in index order."""
     table, alias = order.table, order.table.alias
     columns = [*order.keys, f"{alias}.id"]
     beyond = order.after(columns)
-    unless_few = f"(SELECT count(*) FROM few) > {FEW_MAX}" if is_probed else ""
     if table.parts is None:
-        conditions = [search.where(unless_few, beyond)]
+        conditions = [search.where(beyond)]
     else:
         conditions = [
-            search.where(f"{table.parts.sql} = {quoted(part)}", condition, unless_few, beyond)
+            search.where(f"{table.parts.sql} = {quoted(part)}", condition, beyond)
             for part, condition in search.parts.items()
         ] or ["false"]
-    found = [
+    return [
         f"(SELECT {alias}.*, {order.selected()} FROM {table.source} {alias} WHERE {condition}"
         f" ORDER BY {order.by(columns)}{order.limit})"
         for condition in conditions
     ]
-    if is_probed:
-        names = [*order.names, "few_id"]
-        after = order.after(names)
-        found.append(
-            f"(SELECT {alias}.*, {', '.join(order.names)} FROM (SELECT * FROM few"
-            f" WHERE NOT {unless_few}{' AND ' if after else ''}{after}"
-            f" ORDER BY {order.by(names)}{order.limit}) AS few"
-            f" JOIN {table.source} {alias} ON {alias}.id = few.few_id)"
-        )
-    return found

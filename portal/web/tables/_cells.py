@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from portal.ids import public_id
 from portal.queries.tables import Column, Kind, Table
-from portal.web.formats import day, instant, job_in_words, money, tone_of, whole
+from portal.web.formats import day, instant, job_in_words, money_writer, tone_of, whole
 from portal.web.menu import target
 
 NEVER = UUID(int=0)
@@ -34,9 +34,13 @@ def cells_of(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[list[Cell]]:
     # What has no page of its own is called by its first column.
     named = [column.name for _, column in shown if column.noun == table.noun]
     head = next(iter(named), shown[0][1].name)
+    writers: dict[str, Callable[[int], str]] = {}
     cells = []
     for row in rows:
-        currency = row[currency_at] if currency_at is not None else ""
+        currency = row[currency_at] if currency_at is not None else None
+        if currency is not None and currency not in writers:
+            writers[currency] = money_writer(currency)
+        money = writers.get(currency or "", str)
         line = []
         for place, column in shown:
             address = None
@@ -44,7 +48,7 @@ def cells_of(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[list[Cell]]:
             if way is not None:
                 thing_id = row[id_places[column.noun]]
                 address = way.replace("0", public_id(column.noun, thing_id)) if thing_id else None
-            line.append(_cell(column, row[place], currency, address, is_head=column.name == head))
+            line.append(_cell(column, row[place], money, address, is_head=column.name == head))
         cells.append(line)
     return cells
 
@@ -58,7 +62,14 @@ def _way(noun: str) -> str | None:
     return address.replace(public_id(noun, NEVER), "0") if address else None
 
 
-def _cell(column: Column, value: Any, currency: str, address: str | None, *, is_head: bool) -> Cell:
+def _cell(
+    column: Column,
+    value: Any,
+    money: Callable[[int], str],
+    address: str | None,
+    *,
+    is_head: bool,
+) -> Cell:
     css = "number" if column.kind in {Kind.MONEY, Kind.COUNT} else ""
     if column.kind is Kind.DAY or column.noun == "invoice":
         # Dates and document numbers are read as one word.
@@ -73,13 +84,13 @@ def _cell(column: Column, value: Any, currency: str, address: str | None, *, is_
         return Cell(column.words, words, address if is_head else None, css, is_head=is_head)
     # The number of a run is its name, and names have no groups of digits.
     is_name = is_head and column.kind is Kind.COUNT
-    shown = str(value) if is_name else _shown(column, value, currency)
+    shown = str(value) if is_name else _shown(column, value, money)
     return Cell(column.words, shown, address, css, is_head=is_head)
 
 
-def _shown(column: Column, value: Any, currency: str) -> str | Markup:
+def _shown(column: Column, value: Any, money: Callable[[int], str]) -> str | Markup:
     if column.kind is Kind.MONEY:
-        return money(value, currency)
+        return money(value)
     if column.kind is Kind.FLAG:
         return column.words
     write = job_in_words if column.name == "job" else _WRITERS.get(column.kind, str)

@@ -14,6 +14,7 @@ from portal.queries.tables import (
     Facet,
     Kind,
     Option,
+    Page,
     Range,
     Reading,
     Table,
@@ -23,6 +24,7 @@ from portal.queries.tables import (
     read_facet,
     read_page,
     read_totals,
+    totals_of,
     write_text,
 )
 from portal.web.formats import whole
@@ -75,7 +77,8 @@ class ListView(NamedTuple):
     rows: list[list[Cell]]
     newer: str | None
     older: str | None
-    totals: Totals
+    # None where the list goes on beyond this page and was not counted.
+    totals: Totals | None
     count_address: str
     rows_links: list[Link]
     csv_address: str | None
@@ -133,13 +136,7 @@ class ListView(NamedTuple):
 def view_of(table: Table, reading: Reading) -> ListView:
     asked = reading.request
     page = read_page(table, asked)
-    is_exact = request.args.get(TOTALS_ARGUMENT) == "exact"
-    totals = read_totals(table, asked, is_exact=is_exact)
-    facets = [
-        read_facet(table, asked, one, is_exact=is_exact)
-        for one in table.filters
-        if isinstance(one, Choice) and one.is_facet
-    ]
+    totals, facets = _count(table, asked, page)
     arguments = asked.arguments(table)
     turned = partial(_turned, arguments)
     return ListView(
@@ -161,6 +158,21 @@ def view_of(table: Table, reading: Reading) -> ListView:
         csv_address=_csv_address(arguments),
         said=_said(table, asked, len(page.rows), totals),
     )
+
+
+def _count(table: Table, asked: TableRequest, page: Page) -> tuple[Totals | None, list[Facet]]:
+    """Count the list and its facets where that is asked for or costs nothing.
+
+    Shape: no totals where the list goes on beyond the page; those are counted after the page has
+    been shown, as counting costs more than reading it.
+    """
+    choices = [one for one in table.filters if isinstance(one, Choice) and one.is_facet]
+    if request.args.get(TOTALS_ARGUMENT) == "exact":
+        totals = read_totals(table, asked, is_exact=True)
+        return totals, [read_facet(table, asked, one, is_exact=True) for one in choices]
+    if asked.cursor is not None or page.older is not None:
+        return None, [Facet(one, (None,) * len(one.options)) for one in choices]
+    return totals_of(table, page.rows), [read_facet(table, asked, one) for one in choices]
 
 
 def _has_field(term: Term) -> bool:
@@ -236,13 +248,10 @@ def _header(table: Table, asked: TableRequest, column: Column) -> Header:
     return Header(column.name, column.words, is_number, address, order)
 
 
-def _said(table: Table, asked: TableRequest, shown: int, totals: Totals) -> str:
+def _said(table: Table, asked: TableRequest, shown: int, totals: Totals | None) -> str:
+    if not shown:
+        return f"No {table.words.lower()}."
     column, is_descending = asked.order(table)
-    more = "" if totals.is_exact else "more than "
     order = "descending" if is_descending else "ascending"
-    count = f"{more}{whole(totals.rows_count)}"
-    return (
-        f"{whole(shown)} of {count} {table.words.lower()}, by {column.words.lower()}, {order}."
-        if shown
-        else f"No {table.words.lower()}."
-    )
+    count = f" of {whole(totals.rows_count)}" if totals else ""
+    return f"{whole(shown)}{count} {table.words.lower()}, by {column.words.lower()}, {order}."
