@@ -7,11 +7,14 @@ import sys
 
 from tests.bench.api import bench_api
 from tests.bench.batches import bench_issue_and_collect, bench_workers
+from tests.bench.endurance import bench_fairness, bench_gateway_away, bench_killed_run
 from tests.bench.lists import bench_lists
 
 DEFAULT_SIZES = (20_000, 200_000)
 WORKERS_SIZE_MAX = 60_000
 API_SIZE_MAX = 20_000
+KILLED_SIZE_MAX = 100_000
+AWAY_SIZE_MAX = 5_000
 
 if __name__ == "__main__":
     sizes = [int(argument) for argument in sys.argv[1:]] or list(DEFAULT_SIZES)
@@ -19,3 +22,6 @@ if __name__ == "__main__":
     bench_workers(min(sizes[-1], WORKERS_SIZE_MAX))
     bench_api(min(sizes[0], API_SIZE_MAX))
     bench_lists(sizes[-1])
+    bench_fairness(sizes[-1])
+    bench_killed_run(min(sizes[-1], KILLED_SIZE_MAX))
+    bench_gateway_away(min(sizes[0], AWAY_SIZE_MAX))

@@ -236,9 +236,9 @@ class Load:
 
     def finish_run(self, job: str, on: date) -> None:
         """Order a run by the API and wait for it; what was given up is restarted by a person."""
-        wire = self._machine()
+        wire = self.machine()
         body = json.dumps({"job": job, "date": on.isoformat()}).encode()
-        status, _, text = wire.ask("POST", "/api/v1/runs", body, **_keyed())
+        status, _, text = wire.ask("POST", "/api/v1/runs", body, **keyed())
         run_id = parse_public_id("run", json.loads(text).get("id", "_")) if status == 202 else None
         if run_id is None:
             self.ledger.refused.append(f"{job} on {on}: {status} {text[:200]!r}")
@@ -254,7 +254,7 @@ class Load:
             if row.state in ENDED and row.state != "completed":
                 self.ledger.happened["run restarted"] += 1
                 address = f"/api/v1/runs/{public_id('run', run_id)}/restart"
-                wire.ask_once("POST", address, None, _keyed())
+                wire.ask_once("POST", address, None, keyed())
             return 0 if row.state == "completed" else 1 + len(self.orders) - int(row.handled)
 
         self._wait(count_left)
@@ -286,7 +286,7 @@ class Load:
 
     def record_by_api(self, placed: Sequence[Placed]) -> None:
         """Record payments as another system does; half of them are sent twice at once."""
-        wire = self._machine()
+        wire = self.machine()
         for each in placed:
             body = {
                 "invoice_id": public_id("invoice", each.invoice_id),
@@ -295,7 +295,7 @@ class Load:
                 "method": "transfer",
                 "reference": each.reference,
             }
-            raw, headers = json.dumps(body).encode(), _keyed()
+            raw, headers = json.dumps(body).encode(), keyed()
 
             def send(
                 raw: bytes = raw, headers: dict[str, str] = headers, at: Placed = each
@@ -309,7 +309,7 @@ class Load:
     def record_by_page(self, placed: Sequence[Placed]) -> None:
         """Record payments as a clerk does; half of the forms are sent twice at once."""
         wire = Wire(self.world, self.ledger.happened)
-        self._sign_in(wire)
+        self.sign_in(wire)
         for each in placed:
             address = f"/invoices/{public_id('invoice', each.invoice_id)}/payment"
             _, _, page = wire.ask("GET", address)
@@ -344,7 +344,8 @@ class Load:
         else:
             self.ledger.answers.setdefault(each.reference, set()).add(named)
 
-    def _sign_in(self, wire: Wire) -> None:
+    def sign_in(self, wire: Wire) -> None:
+        """Sign the person in."""
         _, _, page = wire.ask("GET", "/sign-in")
         fields = {
             "email": EMAIL,
@@ -355,7 +356,8 @@ class Load:
         if status != 303:
             self.ledger.refused.append(f"sign-in: {status} {text[:200]!r}")
 
-    def _machine(self) -> Wire:
+    def machine(self) -> Wire:
+        """Give another system its way in."""
         return Wire(
             self.world, self.ledger.happened, {"Authorization": f"Bearer {self.key}", **JSON}
         )
@@ -365,7 +367,8 @@ JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-def _keyed() -> dict[str, str]:
+def keyed() -> dict[str, str]:
+    """Give a request a key of its own."""
     return {"Idempotency-Key": str(uuid4())}
 
 
