@@ -7,7 +7,14 @@ import sys
 
 from tests.bench.api import bench_api
 from tests.bench.batches import bench_issue_and_collect, bench_workers
-from tests.bench.endurance import bench_fairness, bench_gateway_away, bench_killed_run
+from tests.bench.endurance import (
+    bench_fairness,
+    bench_gateway_away,
+    bench_killed_run,
+    bench_long_run,
+    bench_queue,
+)
+from tests.bench.gateway import bench_gateway_calls
 from tests.bench.lists import bench_lists
 
 DEFAULT_SIZES = (20_000, 200_000)
@@ -22,6 +29,9 @@ if __name__ == "__main__":
     bench_workers(min(sizes[-1], WORKERS_SIZE_MAX))
     bench_api(min(sizes[0], API_SIZE_MAX))
     bench_lists(sizes[-1])
+    bench_gateway_calls()
+    bench_queue(sizes[-1])
+    bench_long_run(sizes)
     bench_fairness(sizes[-1])
     bench_killed_run(min(sizes[-1], KILLED_SIZE_MAX))
     bench_gateway_away(min(sizes[0], AWAY_SIZE_MAX))

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 from uuid import UUID
 
+from jobs import engine
 from portal import processes
 from portal.cli.start import child_environment
 from portal.clock import now_utc
@@ -24,7 +26,9 @@ from portal.config import Config
 from portal.db import acting_for, end_reading, transaction
 from portal.domain.users import PORTAL
 from portal.queries.batches import get_run
-from portal.services.batches import RunOrder, start_run
+from portal.services.batches import Lease, RunOrder, start_run, work_chunk
+from portal.services.batches._work import Work
+from portal.services.outcomes import ItemResult
 from portal.sql import execute, fetch_plain
 from tests.bench.batches import CHUNK
 from tests.bench.world import NOW, ON, analyse, bench_app, make_drafts, make_organisation
@@ -174,6 +178,83 @@ def bench_fairness(size: int, small: int = 50) -> None:
         f" {'over' if done.finished_at else 'at work'}"
         f"  {'ok' if seconds_beside <= allowed and done.finished_at is None else 'BAD'}"
     )
+
+
+def bench_long_run(sizes: Sequence[int]) -> None:
+    """One worker: memory that does not grow with the run."""
+    peaks: dict[int, int] = {}
+    with bench_app(tick_seconds=1.0) as (_, config):
+        for size in sizes:
+            organisation_id = make_organisation(f"long-{size}")
+            make_drafts(organisation_id, size)
+            analyse(config)
+            with working(config, 1) as workers:
+                run_id = _start(organisation_id)
+                peaks[size] = _watch_memory(organisation_id, run_id, workers)
+            seconds = _span(organisation_id, run_id)
+            print(
+                f"a run of {size:,} by one worker: {size / seconds:,.0f}/s, at most"
+                f" {peaks[size] >> 20} MB"
+            )
+    grown = (peaks[sizes[-1]] - peaks[sizes[0]]) >> 20
+    print(f"memory at {sizes[-1]:,} − at {sizes[0]:,}: {grown} MB (target ≤ 50)")
+
+
+def bench_queue(size: int) -> None:
+    """Finding, leasing and closing ≤ 5 % of the time that a run's chunks take."""
+    inside = 0.0
+
+    def work_timed(*, lease: Lease, work: Work) -> list[ItemResult]:
+        nonlocal inside
+        started = time.perf_counter()
+        try:
+            return work_chunk(lease=lease, work=work)
+        finally:
+            inside += time.perf_counter() - started
+
+    with bench_app(tick_seconds=1.0) as (_, config), patch.object(engine, "work_chunk", work_timed):
+        organisation_id = make_organisation("queue")
+        make_drafts(organisation_id, size)
+        analyse(config)
+        run_id = _start(organisation_id)
+        started = time.perf_counter()
+        while engine.drain_chunks():
+            pass
+        seconds = time.perf_counter() - started
+        with acting_for(organisation_id):
+            assert get_run(run_id).finished_at is not None
+    share = 100 * (1 - inside / seconds)
+    print(f"the queue's share of a run of {size:,}: {share:.1f} % (target ≤ 5)")
+
+
+def _watch_memory(organisation_id: UUID, run_id: UUID, workers: Workers) -> int:
+    """Wait for a run and return the most memory that one process of a worker has had.
+
+    Units: bytes.
+    """
+    peak = 0
+    with acting_for(organisation_id):
+        while get_run(run_id).finished_at is None:
+            end_reading()
+            for worker in workers.running:
+                family = [worker.pid, *_children(worker.pid)]
+                peak = max([peak, *(_memory(pid) for pid in family)])
+            time.sleep(POLL_SECONDS * 4)
+    return peak
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in found.read_text().split()] if found.exists() else []
+
+
+def _memory(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    sizes = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return 1024 * int(sizes[0]) if sizes else 0
 
 
 def bench_gateway_away(size: int) -> None:

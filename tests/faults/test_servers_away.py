@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -111,6 +112,10 @@ def test_pages_say_when_to_come_back_while_the_database_is_cut_off_five_times(
     by_api = [each for each in load.ledger.placed if each.order.way == "api"]
     client = threading.Thread(target=load.record_by_api, args=(by_api,))
     client.start()
+
+    def goes_on(recorded: int) -> bool:
+        return not client.is_alive() or len(load.ledger.answers) > recorded
+
     for _ in range(POWER_CUTS):
         recorded = len(load.ledger.answers)
         process = postgres._process
@@ -122,10 +127,7 @@ def test_pages_say_when_to_come_back_while_the_database_is_cut_off_five_times(
             assert status == 503, (path, text[:300])
             assert int(headers["Retry-After"]) > 0
         postgres.start()
-        world.wait_until(
-            "payments are recorded again",
-            lambda least=recorded: not client.is_alive() or len(load.ledger.answers) > least,
-        )
+        world.wait_until("payments are recorded again", partial(goes_on, recorded))
     client.join()
 
     world.wait_for_run(run_id)
