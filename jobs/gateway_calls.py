@@ -16,6 +16,7 @@ from portal.gateways.base import (
     GatewayAnswer,
     GatewayEvent,
     PayoutReport,
+    RefundOrder,
     call_all,
     open_gateway,
 )
@@ -42,10 +43,12 @@ class Parcel(NamedTuple):
     queries: list[tuple[Claimed, str]]
     closings: list[Claimed]
     listings: list[tuple[Claimed, str | None]]
+    refunds: Sequence[tuple[Claimed, RefundOrder]] = ()
+    refund_queries: Sequence[tuple[Claimed, str]] = ()
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to call for."""
-        return not (self.charges or self.queries or self.closings or self.listings)
+        return not any(self)
 
 
 class Answers(NamedTuple):
@@ -55,20 +58,25 @@ class Answers(NamedTuple):
     queries: Sequence[GatewayAnswer]
     closings: Sequence[tuple[PayoutReport, ...] | str]
     listings: Sequence[tuple[tuple[GatewayEvent, ...], str | None] | str]
+    refunds: Sequence[GatewayAnswer] = ()
+    refund_queries: Sequence[GatewayAnswer] = ()
 
 
 async def call_gateway(access: GatewayAccess, parcel: Parcel) -> Answers:
     """Make every call of a parcel at once; what fails is told by its answer."""
     async with open_gateway(access) as gateway:
-        charges, queries, closings, listings = await asyncio.gather(
-            call_all(gateway.charge, [order for _, order in parcel.charges], access.in_flight_max),
-            call_all(gateway.query, [ref for _, ref in parcel.queries], access.in_flight_max),
+        most = access.in_flight_max
+        charges, queries, closings, listings, refunds, refund_queries = await asyncio.gather(
+            call_all(gateway.charge, [order for _, order in parcel.charges], most),
+            call_all(gateway.query, [ref for _, ref in parcel.queries], most),
             asyncio.gather(*(_close_day(gateway, message) for message in parcel.closings)),
             asyncio.gather(
                 *(_list_events(gateway, message, after) for message, after in parcel.listings)
             ),
+            call_all(gateway.refund, [order for _, order in parcel.refunds], most),
+            call_all(gateway.query_refund, [ref for _, ref in parcel.refund_queries], most),
         )
-    return Answers(charges, queries, closings, listings)
+    return Answers(charges, queries, closings, listings, refunds, refund_queries)
 
 
 async def _close_day(gateway: Gateway, message: Claimed) -> tuple[PayoutReport, ...] | str:

@@ -1,13 +1,14 @@
-"""What the answer of a gateway means for the message that asked, and for its attempt."""
+"""What the answer of a gateway means for the message that asked, and for its attempt or refund."""
 
 import random
 from collections.abc import Sequence
 
 from portal.config import Config
-from portal.domain.messages import MessageKind
+from portal.domain.messages import ASKING_KINDS, ORDER_KINDS
 from portal.gateways.base import AnswerKind, GatewayAnswer
 from portal.services.messages import Claimed, DeliveryOutcome
 from portal.services.payments import AttemptResult, ResultKind
+from portal.services.refunds import RefundResult
 
 RESULT_KINDS = {
     AnswerKind.PENDING: ResultKind.ACCEPT,
@@ -27,16 +28,9 @@ PAUSE_SECONDS = 1.0
 
 def result_of(message: Claimed, answer: GatewayAnswer, config: Config) -> AttemptResult:
     """Say what an answer means for the attempt."""
-    kind = RESULT_KINDS[answer.kind]
-    is_resend = message.kind == MessageKind.CHARGE and message.sequence > 1
-    if kind is ResultKind.NOT_SENT and (is_resend or message.kind == MessageKind.QUERY):
-        # This call reached nobody, which says nothing of the first one.
-        kind = ResultKind.LOSE
-    elif kind is ResultKind.NOT_SENT and message.tries_counted >= config.message_tries_max:
-        kind = ResultKind.ERROR
     return AttemptResult(
         message.aggregate_id,
-        kind,
+        _kind_of(message, answer, config),
         answer.gateway_ref,
         answer.amount_minor,
         answer.currency,
@@ -46,21 +40,41 @@ def result_of(message: Claimed, answer: GatewayAnswer, config: Config) -> Attemp
     )
 
 
+def refund_result_of(message: Claimed, answer: GatewayAnswer, config: Config) -> RefundResult:
+    """Say what an answer means for the refund."""
+    return RefundResult(
+        message.aggregate_id,
+        _kind_of(message, answer, config),
+        answer.gateway_ref,
+        answer.amount_minor,
+        answer.currency,
+        answer.reason_code,
+    )
+
+
+def _kind_of(message: Claimed, answer: GatewayAnswer, config: Config) -> ResultKind:
+    kind = RESULT_KINDS[answer.kind]
+    if kind is not ResultKind.NOT_SENT:
+        return kind
+    if message.kind in ASKING_KINDS or message.sequence > 1:
+        # This call reached nobody, which says nothing of the first one.
+        return ResultKind.LOSE
+    return ResultKind.ERROR if message.tries_counted >= config.message_tries_max else kind
+
+
 def outcome_of(message: Claimed, answer: GatewayAnswer, config: Config) -> DeliveryOutcome:
     """Say whether the message itself is finished; only what was surely not sent is sent again."""
-    is_unsent_charge = (
-        answer.kind is AnswerKind.NOT_SENT
-        and message.kind == MessageKind.CHARGE
-        and message.sequence == 1
+    is_unsent_order = (
+        answer.kind is AnswerKind.NOT_SENT and message.kind in ORDER_KINDS and message.sequence == 1
     )
     wait = None
-    if is_unsent_charge and message.tries_counted < config.message_tries_max:
+    if is_unsent_order and message.tries_counted < config.message_tries_max:
         wait = max(answer.retry_after_seconds or 0.0, _resend_delay(message, config))
     return DeliveryOutcome(
         message,
         answer.kind.value,
         retry_seconds=wait,
-        is_parked=is_unsent_charge and wait is None,
+        is_parked=is_unsent_order and wait is None,
         http_status=answer.http_status,
         error=answer.error,
     )
@@ -88,9 +102,9 @@ def _resend_delay(message: Claimed, config: Config) -> float:
 def is_spent(message: Claimed, config: Config) -> bool:
     """Say whether each try of a message has cost a worker its life.
 
-    Shape: a charge is not sent a second time as long as nobody knows of the first, so it never is.
+    Shape: an order is not sent a second time as long as nobody knows of the first, so it never is.
     """
-    return message.kind != MessageKind.CHARGE and message.tries_counted > config.message_tries_max
+    return message.kind not in ORDER_KINDS and message.tries_counted > config.message_tries_max
 
 
 def pause_wanted(answers: Sequence[GatewayAnswer]) -> float | None:

@@ -21,6 +21,7 @@ from jobs.message_answers import (
     pause_wanted,
     result_of,
 )
+from jobs.refund_answers import GATEWAY, apply_refund_answers, lose_refunds
 from portal.clock import now_utc
 from portal.config import Config
 from portal.db import (
@@ -33,7 +34,6 @@ from portal.db import (
 )
 from portal.domain.errors import PortalError
 from portal.domain.messages import MessageKind
-from portal.domain.users import Actor
 from portal.gateways.base import (
     GatewayEvent,
     PayoutReport,
@@ -66,10 +66,15 @@ from portal.services.payments import (
     request_queries,
     request_resends,
 )
+from portal.services.refunds import (
+    begin_refunds,
+    handle_refund_events,
+    list_askable_refunds,
+    request_refund_queries,
+)
 from portal.services.settlements import record_payout
 
 log = structlog.stdlib.get_logger(__name__)
-GATEWAY = Actor("gateway", None, "gateway")
 INBOX_MAX = 500
 QUERIES_MAX = 500
 # Results trickle in behind a delivery; staying for them is cheaper than a fork for each handful.
@@ -133,10 +138,17 @@ def _handle_inboxes(config: Config) -> bool:
 
 def _handle_inbox(organisation_id: UUID, config: Config) -> bool:
     with acting_for(organisation_id):
-        handled = repeat_when_transient(
-            lambda: handle_inbox(
-                limit=INBOX_MAX, policy=query_policy(config), actor=GATEWAY, now=now_utc()
+        handled = sum(
+            repeat_when_transient(
+                partial(
+                    handle,
+                    limit=INBOX_MAX,
+                    policy=query_policy(config),
+                    actor=GATEWAY,
+                    now=now_utc(),
+                )
             )
+            for handle in (handle_inbox, handle_refund_events)
         )
     return handled > 0
 
@@ -150,7 +162,9 @@ def _ask_for_outcomes(config: Config) -> bool:
 
 def _ask_organisation(organisation_id: UUID, config: Config) -> bool:
     with transaction(organisation_id):
-        asked = request_queries(limit=QUERIES_MAX, lease_seconds=config.message_lease_seconds)
+        wait = config.message_lease_seconds
+        asked = request_queries(limit=QUERIES_MAX, lease_seconds=wait)
+        asked += request_refund_queries(limit=QUERIES_MAX, lease_seconds=wait)
     return asked > 0
 
 
@@ -191,14 +205,28 @@ def _lease(account: Account, config: Config) -> tuple[int, Parcel]:
             now=now,
         )
         queries, needless = list_askable(by_kind[MessageKind.QUERY])
-        withdraw_messages([*sending.needless, *needless])
+        refunds = begin_refunds(
+            messages=by_kind[MessageKind.REFUND],
+            resend_seconds=config.resend_window_seconds,
+            ask_seconds=config.message_lease_seconds,
+            now=now,
+        )
+        refund_queries, over = list_askable_refunds(by_kind[MessageKind.REFUND_QUERY])
+        withdraw_messages([*sending.needless, *needless, *refunds.needless, *over])
+        _finish_lost(refunds.lost, now)
+        lose_refunds(refunds.lost, query_policy(config), now=now)
         _write_lost(sending.lost, config, now)
         cursor = None
         if by_kind[MessageKind.LIST_EVENTS]:
             cursor = events_cursor(gateway_account_id=account.id)
         listings = [(message, cursor) for message in by_kind[MessageKind.LIST_EVENTS]]
         return len(claimed), Parcel(
-            sending.orders, queries, by_kind[MessageKind.CLOSE_DAY], listings
+            sending.orders,
+            queries,
+            by_kind[MessageKind.CLOSE_DAY],
+            listings,
+            refunds.orders,
+            refund_queries,
         )
 
 
@@ -216,19 +244,20 @@ def _write_lost(lost: Sequence[Claimed], config: Config, now: datetime) -> None:
     """Note that the worker which was sending these died: their outcome is unknown."""
     if not lost:
         return
-    finish_deliveries(
-        [
-            DeliveryOutcome(message, "unknown", error="the worker died while sending")
-            for message in lost
-        ],
-        now=now,
-    )
+    _finish_lost(lost, now)
     apply_results(
         results=[AttemptResult(message.aggregate_id, ResultKind.LOSE) for message in lost],
         policy=query_policy(config),
         actor=GATEWAY,
         now=now,
     )
+
+
+def _finish_lost(lost: Sequence[Claimed], now: datetime) -> None:
+    if not lost:
+        return
+    said = "the worker died while sending"
+    finish_deliveries([DeliveryOutcome(each, "unknown", error=said) for each in lost], now=now)
 
 
 def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -> None:
@@ -238,9 +267,16 @@ def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -
         *zip((message for message, _ in parcel.charges), answers.charges, strict=True),
         *zip((message for message, _ in parcel.queries), answers.queries, strict=True),
     ]
+    about_refunds = [
+        *zip((message for message, _ in parcel.refunds), answers.refunds, strict=True),
+        *zip(
+            (message for message, _ in parcel.refund_queries), answers.refund_queries, strict=True
+        ),
+    ]
+    called = [*asked, *about_refunds]
     with transaction():
         taken = _take_reports(account, parcel, answers, now)
-        outcomes = [outcome_of(message, answer, config) for message, answer in asked]
+        outcomes = [outcome_of(message, answer, config) for message, answer in called]
         outcomes += [outcome_of_call(message, error, config) for message, error in taken]
         ours = finish_deliveries(outcomes, now=now)
         results = [
@@ -252,10 +288,16 @@ def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -
             quiet_seconds=config.not_found_quiet_seconds,
             now=now,
         )
-        bad = sum(answer.kind in TROUBLES for _, answer in asked)
+        apply_refund_answers(
+            [pair for pair in about_refunds if pair[0].id in ours],
+            query_policy(config),
+            config,
+            now=now,
+        )
+        bad = sum(answer.kind in TROUBLES for _, answer in called)
         told = sum(not isinstance(each, str) for each in (*answers.closings, *answers.listings))
-        note_health(gateway_account_id=account.id, good=len(asked) - bad + told, bad=bad)
-        wait = pause_wanted([answer for _, answer in asked])
+        note_health(gateway_account_id=account.id, good=len(called) - bad + told, bad=bad)
+        wait = pause_wanted([answer for _, answer in called])
         if wait is not None:
             pause_account(gateway_account_id=account.id, seconds=wait)
 

@@ -39,6 +39,7 @@ class EntryKind(State):
     PAYMENT_SUCCEEDED = "payment_succeeded", "Payment succeeded"
     PAYMENT_RETURNED = "payment_returned", "Payment returned"
     PAYMENT_RECORDED = "payment_recorded", "Payment recorded by hand"
+    REFUND_SUCCEEDED = "refund_succeeded", "Refund succeeded"
     CREDIT_APPLIED = "credit_applied", "Credit applied"
     DEPOSIT_RECEIVED = "deposit_received", "Deposit received"
     DEPOSIT_APPLIED = "deposit_applied", "Deposit applied"

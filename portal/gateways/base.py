@@ -27,6 +27,7 @@ from portal.gateways.values import (
     ItemKind,
     PayoutItemReport,
     PayoutReport,
+    RefundOrder,
     SignatureInvalid,
 )
 
@@ -47,6 +48,7 @@ __all__ = [
     "ItemKind",
     "PayoutItemReport",
     "PayoutReport",
+    "RefundOrder",
     "SignatureInvalid",
     "call_all",
     "open_gateway",
@@ -66,6 +68,12 @@ class Gateway(Protocol):
 
     async def query(self, merchant_ref: str) -> GatewayAnswer:
         """Ask what became of a charge; trouble answers `unknown`, never `not_sent`."""
+
+    async def refund(self, order: RefundOrder) -> GatewayAnswer:
+        """Give back a part of a charge; trouble is an answer, never an exception."""
+
+    async def query_refund(self, merchant_ref: str) -> GatewayAnswer:
+        """Ask what became of a refund; trouble answers `unknown`, never `not_sent`."""
 
     async def close_day(self, business_date: date) -> tuple[PayoutReport, ...]:
         """Say that a business date is over and read its payouts; the same when asked again.

@@ -64,6 +64,8 @@ class EventKind(StrEnum):
     CHARGE_SUCCEEDED = "charge.succeeded"
     CHARGE_DECLINED = "charge.declined"
     CHARGE_RETURNED = "charge.returned"
+    REFUND_SUCCEEDED = "refund.succeeded"
+    REFUND_FAILED = "refund.failed"
     PAYOUT_PAID = "payout.paid"
 
 
@@ -71,6 +73,7 @@ class ItemKind(StrEnum):
     """What a part of a payout is."""
 
     PAYMENT = "payment"
+    REFUND = "refund"
     RETURN = "return"
     FEE = "fee"
 
@@ -117,10 +120,26 @@ class ChargeOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayAnswer:
-    """What a charge or a status query told.
+class RefundOrder:
+    """One refund of what a charge collected; its key and reference were stored before.
 
-    Shape: fee_minor is what the gateway keeps of the charge, or of its return when returned.
+    Shape: charge_ref is our reference of the charge.
+    """
+
+    merchant_ref: str
+    idempotency_key: str
+    charge_ref: str
+    amount_minor: int
+    currency: str
+    business_date: date
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAnswer:
+    """What a charge, a refund or a status query told.
+
+    Shape: fee_minor is what the gateway keeps of the charge, or of its return when returned; a
+    refund that failed is declined.
     """
 
     kind: AnswerKind
@@ -156,7 +175,10 @@ class GatewayEvent:
 
 @dataclass(frozen=True, slots=True)
 class PayoutItemReport:
-    """One part of a payout; net = gross - fee, a return's gross is negative, a fee's gross 0."""
+    """One part of a payout; net = gross - fee.
+
+    Shape: the gross amount of a return and of a refund is negative, that of a fee 0.
+    """
 
     kind: ItemKind
     gateway_ref: str
@@ -183,7 +205,8 @@ class PayoutReport:
 class Effect:
     """One charge that moved money, as the gateway's own record has it.
 
-    Shape: return_fee_minor and reason_code say something for a returned charge only.
+    Shape: return_fee_minor and reason_code say something for a returned charge only;
+    refunded_minor is what was given back of it.
     """
 
     merchant_ref: str
@@ -196,4 +219,5 @@ class Effect:
     business_date: date
     fee_minor: int = 0
     return_fee_minor: int = 0
+    refunded_minor: int = 0
     reason_code: str | None = None

@@ -82,6 +82,10 @@ class Payment(OrganisationMixin, IdMixin, CreatedMixin, Base):
             "state = 'scheduled' OR next_attempt_on IS NULL", name="next_attempt_when_scheduled"
         ),
         CheckConstraint("refunded_minor BETWEEN 0 AND amount_minor", name="refunded_within_amount"),
+        CheckConstraint(
+            "refunding_minor >= 0 AND refunded_minor + refunding_minor <= amount_minor",
+            name="refunding_within_rest",
+        ),
     )
 
     payer_id: Mapped[UUID]
@@ -91,6 +95,8 @@ class Payment(OrganisationMixin, IdMixin, CreatedMixin, Base):
     # What this payment holds of its invoice's in_payment_minor.
     reserved_minor: Mapped[MinorZero]
     refunded_minor: Mapped[MinorZero]
+    # What refunds that are under way hold of it.
+    refunding_minor: Mapped[MinorZero]
     method: Mapped[str]
     mandate_id: Mapped[UUID | None]
     state: Mapped[str]

@@ -47,7 +47,7 @@ class Payout(OrganisationMixin, IdMixin, CreatedMixin, Base):
 
 
 class PayoutItem(OrganisationMixin, Base):
-    """One part of a payout, matched to the attempt it stems from."""
+    """One part of a payout, matched to the attempt or the refund it stems from."""
 
     __tablename__ = "payout_items"
     __table_args__ = (
@@ -59,6 +59,14 @@ class PayoutItem(OrganisationMixin, Base):
             "attempt_id",
             "kind",
             where="attempt_id IS NOT NULL",
+            unique=True,
+        ),
+        key_to("refunds", "refund_id"),
+        live_index(
+            "uq_payout_items_refund",
+            "organisation_id",
+            "refund_id",
+            where="refund_id IS NOT NULL",
             unique=True,
         ),
         state_check("kind", PayoutItemKind),
@@ -77,6 +85,7 @@ class PayoutItem(OrganisationMixin, Base):
     fee_minor: Mapped[Minor]
     net_minor: Mapped[Minor]
     attempt_id: Mapped[UUID | None]
+    refund_id: Mapped[UUID | None]
     match_state: Mapped[str] = mapped_column(server_default=text("'unmatched'"))
     discrepancy: Mapped[str | None]
 

@@ -32,6 +32,7 @@ def test_an_open_outcome_is_asked_for_at_growing_distances(organisation: UUID) -
         with transaction(organisation):
             assert request_queries(limit=10, lease_seconds=60) == 1
             assert request_queries(limit=10, lease_seconds=60) == 0
+        answer_questions(case)
         tell_one(case.attempt, ResultKind.LOSE)
         after = case_of(case.payment.id)
         waits.append((after.attempt.next_query_at - NOW).total_seconds())
@@ -41,10 +42,37 @@ def test_an_open_outcome_is_asked_for_at_growing_distances(organisation: UUID) -
     assert after.payment.reserved_minor == 11_900
     assert [each[1:] for each in messages_of(case.attempt)] == [
         ("gateway.charge", "ready"),
-        *[("gateway.query", "ready")] * 6,
+        *[("gateway.query", "done")] * 6,
     ]
     tell_one(case.attempt, ResultKind.SUCCEED)
     assert case_of(case.payment.id).payment.worklist is None
+
+
+def answer_questions(case: Case) -> None:
+    """Say that each question was answered."""
+    with transaction(factories.home.get()):
+        execute(
+            "UPDATE messages SET state = 'done' WHERE aggregate_id = %s AND kind = 'gateway.query'",
+            (case.attempt.id,),
+        )
+
+
+def test_no_second_question_waits_behind_one_that_was_not_answered(organisation: UUID) -> None:
+    case = make_case("sending")
+    tell_one(case.attempt, ResultKind.LOSE)
+    for _ in range(3):
+        expire("payment_attempts", "next_query_at")
+        with transaction(organisation):
+            assert request_queries(limit=10, lease_seconds=60) == 1
+
+    asked = [each[1:] for each in messages_of(case.attempt)]
+    assert asked == [("gateway.charge", "ready"), ("gateway.query", "ready")]
+
+    answer_questions(case)
+    expire("payment_attempts", "next_query_at")
+    with transaction(organisation):
+        assert request_queries(limit=10, lease_seconds=60) == 1
+    assert messages_of(case.attempt)[-1][1:] == ("gateway.query", "ready")
 
 
 def test_a_pending_outcome_is_asked_for_after_a_longer_while(organisation: UUID) -> None:

@@ -28,11 +28,12 @@ ANSWER_KINDS = {
     "succeeded": AnswerKind.SUCCEEDED,
     "declined": AnswerKind.DECLINED,
     "returned": AnswerKind.RETURNED,
+    "failed": AnswerKind.DECLINED,
 }
 
 
 def answer_from(reply: Reply, merchant_ref: str) -> GatewayAnswer:
-    """Read what became of a charge; anything unreadable answers `unknown`."""
+    """Read what became of a charge or refund; anything unreadable answers `unknown`."""
     body = reply.body
     try:
         kind = ANSWER_KINDS[text_of(body, "status")]
@@ -156,5 +157,6 @@ def effect_from(row: dict[str, Any]) -> Effect:
         business_date=day_of(row, "business_date"),
         fee_minor=amount_of(row, "fee_minor"),
         return_fee_minor=amount_of(row, "return_fee_minor"),
+        refunded_minor=amount_of(row, "refunded_minor"),
         reason_code=optional_text_of(row, "reason_code"),
     )

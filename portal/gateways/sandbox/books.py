@@ -17,12 +17,13 @@ from portal.gateways.sandbox.record import (
     list_events,
     settle_due,
 )
+from portal.gateways.sandbox.refunds import settle_refunds
 from portal.gateways.sandbox.report import build_report
 from portal.gateways.strict_json import amount_of, day_of, read_json
 
 
 class Books:
-    """Everything but charges."""
+    """Everything but charges and refunds."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -123,6 +124,8 @@ class Books:
         # What is due must be in the books before the day is closed.
         while settle_due(record, late_seconds=late, is_pushed=pushed, now=now):
             pass
+        while settle_refunds(record, late_seconds=late, is_pushed=pushed, now=now):
+            pass
         return close_day(record, account_code, day, late_seconds=late, is_pushed=pushed, now=now)
 
 
@@ -137,4 +140,5 @@ def _effect_body(row: sqlite3.Row) -> dict[str, Any]:
         "state": row["state"],
         "fee_minor": row["fee_minor"],
         "return_fee_minor": RETURN_FEE_MINOR if is_returned else 0,
+        "refunded_minor": row["refunded_minor"],
     }

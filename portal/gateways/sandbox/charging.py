@@ -28,8 +28,12 @@ FAULT_STATUSES = {
     Fault.TOO_MANY_REQUESTS: 429,
 }
 REFUSALS = {
-    "merchant_ref_used": (409, "This merchant_ref names another charge already."),
+    "merchant_ref_used": (409, "This merchant_ref names another order already."),
     "idempotency_key_reused": (422, "This idempotency key was used with another body."),
+    "charge_not_found": (422, "No charge in this currency has this charge_ref."),
+    "charge_returned": (422, "The charge was returned, so nothing is left to give back."),
+    "charge_not_refundable": (422, "The charge has not succeeded."),
+    "refund_exceeds_charge": (422, "The refunds would exceed the charge."),
 }
 LINGER_OFF = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
 
@@ -49,16 +53,18 @@ class Charging:
         taken = await desk.do(
             request,
             lambda record: accept_charge(record, asked, now),
-            status_of=_status_of,
+            status_of=status_of,
             merchant_ref=asked.merchant_ref,
         )
         desk.deliveries.wake()
         if taken.refused is not None:
             status, message = REFUSALS[taken.refused]
             raise Refused(status, taken.refused, message, is_noted=True)
-        if taken.fault is not None:
-            return await self._answer_badly(request, asked, taken, taken.fault)
-        return _accepted(asked, taken)
+        if taken.fault is None:
+            return _accepted(asked, taken)
+        if taken.fault == Fault.AMOUNT_MISMATCH:
+            return _accepted(asked, taken, amount_minor=asked.amount_minor + 1)
+        return await answer_badly(desk, request, taken.fault)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Tell what became of a charge."""
@@ -101,7 +107,7 @@ class Charging:
                     {"Idempotency-Key": headers.get("Idempotency-Key")}, "Idempotency-Key"
                 ),
                 # The token goes into the hash only: a record of a gateway keeps no means to pay.
-                request_hash=hashlib.sha256(_canonical(body)).digest(),
+                request_hash=hashlib.sha256(canonical(body)).digest(),
                 payment_ref=text_of(body, "payment_ref"),
                 invoice_ref=text_of(body, "invoice_ref"),
                 invoice_total_minor=(
@@ -121,25 +127,23 @@ class Charging:
         except ValueError as error:
             raise Refused(400, "request_malformed", f"This is not a charge: {error}.") from None
 
-    async def _answer_badly(
-        self, request: web.Request, asked: AskedCharge, taken: Accepted, fault: Fault
-    ) -> web.StreamResponse:
-        if fault in FAULT_STATUSES:
-            status = FAULT_STATUSES[fault]
-            return refusal(Refused(status, fault.value, "A fault was asked for, and here it is."))
-        if fault == Fault.AMOUNT_MISMATCH:
-            return _accepted(asked, taken, amount_minor=asked.amount_minor + 1)
-        if fault == Fault.MALFORMED_ANSWER:
-            return web.Response(body=b'{"id": "ch_', status=202, content_type="application/json")
-        if fault == Fault.TIMEOUT_AFTER:
-            with contextlib.suppress(TimeoutError):
-                stopping = self._desk.control.stopping.wait()
-                await asyncio.wait_for(stopping, self._desk.held_seconds)
-        _reset(request)
-        return web.Response(status=500)  # for the log only: the connection is gone
+
+async def answer_badly(desk: Desk, request: web.Request, fault: Fault) -> web.StreamResponse:
+    """Answer an order in the way that was drawn for it."""
+    if fault in FAULT_STATUSES:
+        status = FAULT_STATUSES[fault]
+        return refusal(Refused(status, fault.value, "A fault was asked for, and here it is."))
+    if fault == Fault.MALFORMED_ANSWER:
+        return web.Response(body=b'{"id": "ch_', status=202, content_type="application/json")
+    if fault == Fault.TIMEOUT_AFTER:
+        with contextlib.suppress(TimeoutError):
+            stopping = desk.control.stopping.wait()
+            await asyncio.wait_for(stopping, desk.held_seconds)
+    _reset(request)
+    return web.Response(status=500)  # for the log only: the connection is gone
 
 
-def _status_of(taken: Accepted) -> int:
+def status_of(taken: Accepted) -> int:
     """Return the status that is sent, or would be were the line not to break."""
     if taken.refused is not None:
         return REFUSALS[taken.refused][0]
@@ -175,7 +179,8 @@ def _state_body(row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-def _canonical(body: dict[str, Any]) -> bytes:
+def canonical(body: dict[str, Any]) -> bytes:
+    """Write a body so that the same content gives the same bytes."""
     return json.dumps(body, sort_keys=True, default=str, separators=(",", ":")).encode()
 
 

@@ -30,6 +30,7 @@ from portal.gateways.values import (
     GatewayEvent,
     GatewayUnreachable,
     PayoutReport,
+    RefundOrder,
 )
 
 PAGE_ROWS_MAX = 1_000  # about 300 kB, well under the cap of one answer
@@ -62,33 +63,30 @@ class SandboxGateway:
             },
             idempotency_key=order.idempotency_key,
         )
-        if isinstance(outcome, Trouble):
-            return troubled(outcome, outcome.kind)
-        if outcome.status in DEFINITIVE_STATUSES:
-            return refused(outcome)
-        if not is_success(outcome.status):
-            return unknown(outcome, f"an unexpected answer (HTTP {outcome.status})")
-        answer = answer_from(outcome, order.merchant_ref)
-        asked = (order.amount_minor, order.currency)
-        told = (answer.amount_minor, answer.currency)
-        if told != asked and answer.kind not in (AnswerKind.UNKNOWN, AnswerKind.MISMATCH):
-            return mismatch(answer, "another amount or currency than ordered")
-        return answer
+        return _answer_to(order, outcome)
 
     async def query(self, merchant_ref: str) -> GatewayAnswer:
         """Ask what became of a charge."""
-        outcome = await self._http.get(f"{self._root}/charges", {"merchant_ref": merchant_ref})
-        if isinstance(outcome, Trouble):
-            # That the question did not get through says nothing about the charge.
-            return troubled(outcome, AnswerKind.UNKNOWN)
-        if (
-            outcome.status == HTTPStatus.NOT_FOUND
-            and error_code(outcome.body) == "charge_not_found"
-        ):
-            return GatewayAnswer(AnswerKind.NOT_FOUND, http_status=outcome.status)
-        if outcome.status != HTTPStatus.OK:
-            return unknown(outcome, f"an unexpected answer (HTTP {outcome.status})")
-        return answer_from(outcome, merchant_ref)
+        return await self._ask("charge", merchant_ref)
+
+    async def refund(self, order: RefundOrder) -> GatewayAnswer:
+        """Send one refund under its own key."""
+        outcome = await self._http.post(
+            f"{self._root}/refunds",
+            {
+                "merchant_ref": order.merchant_ref,
+                "charge_ref": order.charge_ref,
+                "amount_minor": order.amount_minor,
+                "currency": order.currency,
+                "business_date": order.business_date.isoformat(),
+            },
+            idempotency_key=order.idempotency_key,
+        )
+        return _answer_to(order, outcome)
+
+    async def query_refund(self, merchant_ref: str) -> GatewayAnswer:
+        """Ask what became of a refund."""
+        return await self._ask("refund", merchant_ref)
 
     async def close_day(self, business_date: date) -> tuple[PayoutReport, ...]:
         """Say that a business date is over and read its payouts."""
@@ -119,6 +117,20 @@ class SandboxGateway:
             return events, optional_text_of(body, "cursor") or after
         except ValueError as error:
             raise self._unreachable(str(error)) from None
+
+    async def _ask(self, noun: str, merchant_ref: str) -> GatewayAnswer:
+        outcome = await self._http.get(f"{self._root}/{noun}s", {"merchant_ref": merchant_ref})
+        if isinstance(outcome, Trouble):
+            # That the question did not get through says nothing about the order.
+            return troubled(outcome, AnswerKind.UNKNOWN)
+        if (
+            outcome.status == HTTPStatus.NOT_FOUND
+            and error_code(outcome.body) == f"{noun}_not_found"
+        ):
+            return GatewayAnswer(AnswerKind.NOT_FOUND, http_status=outcome.status)
+        if outcome.status != HTTPStatus.OK:
+            return unknown(outcome, f"an unexpected answer (HTTP {outcome.status})")
+        return answer_from(outcome, merchant_ref)
 
     async def _with_items(self, head: PayoutReport) -> PayoutReport:
         path = f"{self._root}/payouts/{quote(head.gateway_ref, safe='')}/items"
@@ -162,6 +174,21 @@ class SandboxGateway:
 
     def _unreachable(self, reason: str) -> GatewayUnreachable:
         return GatewayUnreachable(gateway=self._name, reason=reason)
+
+
+def _answer_to(order: ChargeOrder | RefundOrder, outcome: Reply | Trouble) -> GatewayAnswer:
+    if isinstance(outcome, Trouble):
+        return troubled(outcome, outcome.kind)
+    if outcome.status in DEFINITIVE_STATUSES:
+        return refused(outcome)
+    if not is_success(outcome.status):
+        return unknown(outcome, f"an unexpected answer (HTTP {outcome.status})")
+    answer = answer_from(outcome, order.merchant_ref)
+    asked = (order.amount_minor, order.currency)
+    told = (answer.amount_minor, answer.currency)
+    if told != asked and answer.kind not in (AnswerKind.UNKNOWN, AnswerKind.MISMATCH):
+        return mismatch(answer, "another amount or currency than ordered")
+    return answer
 
 
 @asynccontextmanager

@@ -10,8 +10,10 @@ from portal.gateways.sandbox.record import (
     write_event,
 )
 
-# Items are the charges themselves; the keys of returns lie behind those of all payments.
+# Items are the charges and refunds themselves; the keys of returns lie behind those of all
+# payments, and those of refunds behind both.
 RETURN_KEY_OFFSET = 1 << 52
+REFUND_KEY_OFFSET = 1 << 53
 
 
 def close_day(
@@ -68,12 +70,15 @@ def list_items(
         " amount_minor AS gross_minor, fee_minor FROM charges WHERE payout_id = :payout"
         " AND id > :after UNION ALL"
         " SELECT id + :offset, 'return', gateway_ref, merchant_ref, -amount_minor, :return_fee"
-        " FROM charges WHERE return_payout_id = :payout AND id + :offset > :after"
+        " FROM charges WHERE return_payout_id = :payout AND id + :offset > :after UNION ALL"
+        " SELECT id + :refunds, 'refund', gateway_ref, merchant_ref, -amount_minor, 0"
+        " FROM refunds WHERE payout_id = :payout AND id + :refunds > :after"
         " ORDER BY place LIMIT :limit",
         {
             "payout": payout["id"],
             "after": after,
             "offset": RETURN_KEY_OFFSET,
+            "refunds": REFUND_KEY_OFFSET,
             "return_fee": RETURN_FEE_MINOR,
             "limit": limit,
         },
@@ -86,6 +91,9 @@ def _list_due_returns(
 ) -> list[sqlite3.Row]:
     return connection.execute(
         "SELECT * FROM charges c WHERE account_code = :account AND state = 'succeeded'"
+        # What was given back already is not returned on top of it.
+        " AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.charge_id = c.id"
+        " AND r.state = 'succeeded')"
         " AND return_after IS NOT NULL AND return_after <= (SELECT count(*) FROM closings k"
         " WHERE k.account_code = :account AND k.business_date > c.business_date"
         " AND k.business_date <= :day) ORDER BY id",
@@ -100,8 +108,10 @@ def _list_unpaid_currencies(
         "SELECT currency FROM charges WHERE account_code = ? AND business_date <= ?"
         " AND payout_id IS NULL AND state IN ('succeeded', 'returned')"
         " UNION SELECT currency FROM charges WHERE account_code = ? AND state = 'returned'"
-        " AND return_payout_id IS NULL ORDER BY currency",
-        (account_code, business_date, account_code),
+        " AND return_payout_id IS NULL"
+        " UNION SELECT currency FROM refunds WHERE account_code = ? AND state = 'succeeded'"
+        " AND business_date <= ? AND payout_id IS NULL ORDER BY currency",
+        (account_code, business_date, account_code, account_code, business_date),
     )
     return [row["currency"] for row in rows]
 
@@ -165,6 +175,12 @@ def _claim(
         " AND state = 'returned' AND return_payout_id IS NULL AND payout_id IS NOT NULL",
         (payout_id, account_code, currency),
     )
+    connection.execute(
+        "UPDATE refunds SET payout_id = ? WHERE account_code = ? AND business_date <= ?"
+        " AND currency = ? AND state = 'succeeded' AND payout_id IS NULL"
+        " AND (SELECT c.payout_id FROM charges c WHERE c.id = refunds.charge_id) IS NOT NULL",
+        (payout_id, account_code, business_date, currency),
+    )
 
 
 def _release(connection: sqlite3.Connection, payout_id: int) -> None:
@@ -172,6 +188,7 @@ def _release(connection: sqlite3.Connection, payout_id: int) -> None:
     connection.execute(
         "UPDATE charges SET return_payout_id = NULL WHERE return_payout_id = ?", (payout_id,)
     )
+    connection.execute("UPDATE refunds SET payout_id = NULL WHERE payout_id = ?", (payout_id,))
 
 
 def _sums(connection: sqlite3.Connection, payout_id: int) -> tuple[int, int]:
@@ -185,5 +202,9 @@ def _sums(connection: sqlite3.Connection, payout_id: int) -> tuple[int, int]:
         " FROM charges WHERE return_payout_id = ?",
         (payout_id,),
     ).fetchone()
-    gross = paid["gross"] - returned["gross"]
+    refunded = connection.execute(
+        "SELECT coalesce(sum(amount_minor), 0) AS gross FROM refunds WHERE payout_id = ?",
+        (payout_id,),
+    ).fetchone()
+    gross = paid["gross"] - returned["gross"] - refunded["gross"]
     return gross, paid["fee"] + returned["items"] * RETURN_FEE_MINOR

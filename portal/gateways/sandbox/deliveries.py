@@ -1,4 +1,4 @@
-"""Giving charges their results and pushing signed events until somebody takes them."""
+"""Giving charges and refunds their results and pushing signed events until somebody takes them."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 
 from portal.gateways.sandbox.keys import derive_key
 from portal.gateways.sandbox.record import settle_due
+from portal.gateways.sandbox.refunds import settle_refunds
 from portal.gateways.sandbox.writer import GroupWriter
 
 IN_FLIGHT_MAX = 64
@@ -169,6 +170,7 @@ def _settle_and_pick(
         [(now, BACKOFF_SECONDS_MAX, BACKOFF_SECONDS, delivery_id) for delivery_id in known.failed],
     )
     settle_due(connection, late_seconds=late_seconds, is_pushed=is_pushed, now=now)
+    settle_refunds(connection, late_seconds=late_seconds, is_pushed=is_pushed, now=now)
     found = _Round()
     if room and is_pushed:
         found.due = _list_due(connection, busy, room, now)
@@ -190,7 +192,9 @@ def _list_due(
 
 def _next_at(connection: sqlite3.Connection, now: float) -> float | None:
     result = connection.execute(
-        "SELECT min(result_at) AS at FROM charges WHERE state = 'pending'"
+        "SELECT min(at) AS at FROM (SELECT min(result_at) AS at FROM charges"
+        " WHERE state = 'pending' UNION ALL SELECT min(result_at) FROM refunds"
+        " WHERE state = 'pending')"
     ).fetchone()
     # What is busy now comes back by itself; only later deliveries are waited for.
     delivery = connection.execute(

@@ -24,13 +24,15 @@ Magic amounts end, in minor units, in one of these five digits (777.01 means no 
     77719  approved, the event comes behind later ones
     77720  accepted, connection reset, and for a while a status query does not find it
 
+A refund of such an amount meets the same, but is never returned.
+
 A draw depends on the seed and the merchant reference only: the same seed gives the same outcomes,
 and another attempt of the same payment is another draw. Codes: ISO 8583 and ISO 20022 external
 code lists (status and return reasons), in our own words.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -103,6 +105,7 @@ RETURN_REASONS = (("AM04", 50), ("MD06", 20), ("MD01", 10), ("AC04", 8), ("MS02"
 
 # Shares of a thousand; the rest is approved.
 SOFT_DECLINES, HARD_DECLINES, RETURNS = 50, 20, 20
+REFUND_FAILURES = 20
 
 # Shares of a thousand under `rough`: 120 of the charges and 120 of the events.
 ROUGH_CHARGE_FAULTS: tuple[tuple[Fault | None, int], ...] = (
@@ -180,6 +183,24 @@ def decide(*, seed: str, merchant_ref: str, amount_minor: int, faults: FaultLeve
         return_code=outcome.return_code,
         charge_fault=_choose(ROUGH_CHARGE_FAULTS, draw(seed, "charge fault", merchant_ref)),
         event_fault=_choose(ROUGH_EVENT_FAULTS, draw(seed, "event fault", merchant_ref)),
+    )
+
+
+def decide_refund(
+    *, seed: str, merchant_ref: str, amount_minor: int, faults: FaultLevel
+) -> Outcome:
+    """Decide what becomes of a refund and what goes wrong on the way; it is never returned."""
+    magic = MAGIC_OUTCOMES.get(amount_minor % MAGIC_MODULUS)
+    if magic is not None:
+        return replace(magic, return_after=None, return_code=None)
+    place = draw(seed, "refund outcome", merchant_ref) % 1_000
+    failed_code = "AC04" if place < REFUND_FAILURES else None
+    if faults == FaultLevel.NONE:
+        return Outcome(declined_code=failed_code)
+    return Outcome(
+        declined_code=failed_code,
+        charge_fault=_choose(ROUGH_CHARGE_FAULTS, draw(seed, "refund fault", merchant_ref)),
+        event_fault=_choose(ROUGH_EVENT_FAULTS, draw(seed, "refund event", merchant_ref)),
     )
 
 

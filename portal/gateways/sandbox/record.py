@@ -78,7 +78,7 @@ def count_fault(
 
 def accept_charge(connection: sqlite3.Connection, asked: AskedCharge, now: float) -> Accepted:
     """Record a charge once: same key and body replays, another use of its names is refused."""
-    gateway_ref = gateway_ref_of(asked.account_code, asked.merchant_ref)
+    gateway_ref = reference_of("ch", asked.account_code, asked.merchant_ref)
     earlier = _find_earlier(connection, asked)
     if earlier is not None:
         if earlier["idempotency_key"] != asked.idempotency_key:
@@ -188,10 +188,12 @@ def list_events(
 def list_effects(
     connection: sqlite3.Connection, account_code: str, after: int, limit: int
 ) -> list[sqlite3.Row]:
-    """List the charges that moved money behind an id, oldest first."""
+    """List the charges that moved money behind an id, oldest first, with what was given back."""
     return connection.execute(
-        "SELECT * FROM charges WHERE account_code = ? AND id > ?"
-        " AND state IN ('succeeded', 'returned') ORDER BY id LIMIT ?",
+        "SELECT c.*, (SELECT coalesce(sum(r.amount_minor), 0) FROM refunds r"
+        " WHERE r.charge_id = c.id AND r.state = 'succeeded') AS refunded_minor"
+        " FROM charges c WHERE c.account_code = ? AND c.id > ?"
+        " AND c.state IN ('succeeded', 'returned') ORDER BY c.id LIMIT ?",
         (account_code, after, limit),
     ).fetchall()
 
@@ -224,10 +226,10 @@ def fee_of(row: sqlite3.Row, state: str) -> int:
     return int(fees.get(state, 0))
 
 
-def gateway_ref_of(account_code: str, merchant_ref: str) -> str:
-    """Make the gateway's own name of a charge, the same whenever it is made."""
+def reference_of(prefix: str, account_code: str, merchant_ref: str) -> str:
+    """Make the gateway's own name of a charge or refund, the same whenever it is made."""
     digest = hashlib.sha256(f"{account_code}\x00{merchant_ref}".encode()).hexdigest()
-    return "ch_" + digest[:24]
+    return f"{prefix}_{digest[:24]}"
 
 
 def _find_earlier(connection: sqlite3.Connection, asked: AskedCharge) -> sqlite3.Row | None:

@@ -4,6 +4,12 @@ import sqlite3
 from typing import Any
 
 OFFENDERS_MAX = 50
+# More was given back than came in, or what the bank had taken back was given back as well.
+REFUNDED_BEYOND = (
+    "SELECT count(*) FROM charges c JOIN (SELECT charge_id, sum(amount_minor) AS minor"
+    " FROM refunds WHERE state = 'succeeded' GROUP BY charge_id) r ON r.charge_id = c.id"
+    " WHERE r.minor > CASE c.state WHEN 'succeeded' THEN c.amount_minor ELSE 0 END"
+)
 
 
 def build_report(connection: sqlite3.Connection) -> dict[str, Any]:
@@ -16,6 +22,8 @@ def build_report(connection: sqlite3.Connection) -> dict[str, Any]:
         "requests": _count(connection, "SELECT count(*) FROM requests"),
         "charges": _count(connection, "SELECT count(*) FROM charges"),
         "charges_by_state": {row["state"]: row["n"] for row in states},
+        "refunds": _count(connection, "SELECT count(*) FROM refunds"),
+        "refunded_beyond_charge": _count(connection, REFUNDED_BEYOND),
         "charged_twice": len(payments) + len(invoices),
         "payments_charged_twice": payments[:OFFENDERS_MAX],
         "invoices_overcharged": invoices[:OFFENDERS_MAX],
@@ -37,9 +45,11 @@ def _list_payments_charged_twice(connection: sqlite3.Connection) -> list[str]:
 
 def _list_invoices_overcharged(connection: sqlite3.Connection) -> list[str]:
     rows = connection.execute(
-        "SELECT account_code, invoice_ref FROM charges WHERE state = 'succeeded'"
+        "SELECT account_code, invoice_ref FROM charges c WHERE state = 'succeeded'"
         " GROUP BY account_code, invoice_ref"
-        " HAVING sum(amount_minor) > max(invoice_total_minor) ORDER BY 1, 2"
+        " HAVING sum(amount_minor - (SELECT coalesce(sum(r.amount_minor), 0) FROM refunds r"
+        " WHERE r.charge_id = c.id AND r.state = 'succeeded')) > max(invoice_total_minor)"
+        " ORDER BY 1, 2"
     )
     return [f"{row['account_code']}/{row['invoice_ref']}" for row in rows]
 

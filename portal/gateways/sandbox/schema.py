@@ -25,6 +25,20 @@ CREATE INDEX IF NOT EXISTS charges_returned ON charges(account_code)
 CREATE INDEX IF NOT EXISTS charges_payout ON charges(payout_id) WHERE payout_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS charges_return_payout ON charges(return_payout_id)
   WHERE return_payout_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS refunds(
+  id INTEGER PRIMARY KEY, account_code TEXT NOT NULL, merchant_ref TEXT NOT NULL,
+  idempotency_key TEXT NOT NULL, request_hash BLOB NOT NULL, gateway_ref TEXT NOT NULL,
+  charge_id INTEGER NOT NULL REFERENCES charges(id), charge_ref TEXT NOT NULL,
+  amount_minor INTEGER NOT NULL CHECK(amount_minor > 0), currency TEXT NOT NULL,
+  business_date TEXT NOT NULL, accepted_at REAL NOT NULL, result_at REAL NOT NULL,
+  state TEXT NOT NULL DEFAULT 'pending' CHECK(state IN ('pending', 'succeeded', 'failed')),
+  failed_code TEXT, fault TEXT, event_fault TEXT, payout_id INTEGER,
+  UNIQUE(account_code, merchant_ref), UNIQUE(account_code, idempotency_key));
+CREATE INDEX IF NOT EXISTS refunds_pending ON refunds(result_at) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS refunds_charge ON refunds(charge_id);
+CREATE INDEX IF NOT EXISTS refunds_unpaid ON refunds(account_code)
+  WHERE payout_id IS NULL AND state = 'succeeded';
+CREATE INDEX IF NOT EXISTS refunds_payout ON refunds(payout_id) WHERE payout_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS injected(
   id INTEGER PRIMARY KEY, kind TEXT NOT NULL, account_code TEXT NOT NULL,
   merchant_ref TEXT NOT NULL, at REAL NOT NULL);

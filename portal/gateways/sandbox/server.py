@@ -18,6 +18,7 @@ from portal.gateways.sandbox.control import Control
 from portal.gateways.sandbox.deliveries import Deliveries
 from portal.gateways.sandbox.desk import Desk, Refused, refusal
 from portal.gateways.sandbox.profile import FaultLevel
+from portal.gateways.sandbox.refunding import Refunding
 from portal.gateways.sandbox.schema import SCHEMA
 from portal.gateways.sandbox.writer import GroupWriter
 
@@ -89,7 +90,7 @@ def run_server(
 
 def make_app(desk: Desk) -> web.Application:
     """Wire the doors."""
-    charging, books = Charging(desk), Books(desk)
+    charging, refunding, books = Charging(desk), Refunding(desk), Books(desk)
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -108,6 +109,8 @@ def make_app(desk: Desk) -> web.Application:
     account = "/v1/accounts/{account_code}"
     app.router.add_post(f"{account}/charges", charging.create)
     app.router.add_get(f"{account}/charges", charging.show)
+    app.router.add_post(f"{account}/refunds", refunding.create)
+    app.router.add_get(f"{account}/refunds", refunding.show)
     app.router.add_post(f"{account}/close-day", books.close_day)
     app.router.add_get(f"{account}/payouts", books.payouts)
     app.router.add_get(f"{account}/payouts/{{payout_ref}}/items", books.items)

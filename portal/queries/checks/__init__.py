@@ -18,6 +18,7 @@ from portal.queries.checks._gateway import (
 from portal.queries.checks._ledger import LEDGER_CHECKS
 from portal.queries.checks._payments import PAYMENT_CHECKS
 from portal.queries.checks._proof import Check
+from portal.queries.checks._refunds import REFUND_CHECKS
 from portal.sql import execute, fetch_plain
 
 __all__ = [
@@ -34,7 +35,13 @@ __all__ = [
     "run_checks",
 ]
 
-CHECKS: tuple[Check, ...] = (*LEDGER_CHECKS, *DOCUMENT_CHECKS, *PAYMENT_CHECKS, *BATCH_CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *LEDGER_CHECKS,
+    *DOCUMENT_CHECKS,
+    *PAYMENT_CHECKS,
+    *REFUND_CHECKS,
+    *BATCH_CHECKS,
+)
 
 SAMPLE_ROWS_MAX = 20
 

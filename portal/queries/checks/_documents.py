@@ -99,6 +99,9 @@ DOCUMENT_CHECKS = (
             " LEFT JOIN payer_credits c ON c.id = a.payer_credit_id WHERE a.payment_id IS NULL"
             " UNION ALL SELECT payment_id, 'payer credit', amount_minor"
             f" FROM ({WITHDRAWN}) AS withdrawn"
+            # What was given back was credit of its payment first, and is used up.
+            " UNION ALL SELECT payment_id, 'payer credit', amount_minor FROM refunds"
+            " WHERE state = 'succeeded'"
             ") AS applied GROUP BY source_id, kind",
         ),
     ),

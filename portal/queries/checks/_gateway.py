@@ -37,9 +37,16 @@ class GatewayEffect(Protocol):
     def state(self) -> str:
         """`succeeded`, or `returned` when the money was taken back."""
 
+    @property
+    def refunded_minor(self) -> int:
+        """What was given back of it."""
+
 
 class OurAttempt(NamedTuple):
-    """An attempt through one gateway account, as far as the gateway could know it."""
+    """An attempt through one gateway account, as far as the gateway could know it.
+
+    Shape: `refunding_minor` is what the gateway may have given back without our knowing yet.
+    """
 
     id: UUID
     merchant_ref: str
@@ -49,6 +56,8 @@ class OurAttempt(NamedTuple):
     amount_minor: int
     currency: str
     state: str
+    refunded_minor: int = 0
+    refunding_minor: int = 0
 
 
 class DifferenceKind(StrEnum):
@@ -78,9 +87,13 @@ def list_our_attempts(gateway_account_id: UUID) -> list[OurAttempt]:
     """List every attempt through one gateway account, by its reference."""
     rows = fetch_plain(
         "SELECT t.id, t.merchant_ref, t.payment_id, i.id, i.total_minor, t.amount_minor,"
-        " t.currency, t.state FROM payment_attempts t JOIN payments y ON y.id = t.payment_id"
-        " LEFT JOIN invoices i ON i.id = y.invoice_id WHERE t.gateway_account_id = %s"
-        " ORDER BY t.merchant_ref",
+        " t.currency, t.state, COALESCE(r.refunded, 0)::bigint, COALESCE(r.refunding, 0)::bigint"
+        " FROM payment_attempts t JOIN payments y ON y.id = t.payment_id"
+        " LEFT JOIN invoices i ON i.id = y.invoice_id LEFT JOIN (SELECT attempt_id,"
+        " sum(amount_minor) FILTER (WHERE state = 'succeeded') AS refunded,"
+        " sum(amount_minor) FILTER (WHERE state = 'submitted') AS refunding"
+        " FROM refunds GROUP BY attempt_id) r ON r.attempt_id = t.id"
+        " WHERE t.gateway_account_id = %s ORDER BY t.merchant_ref",
         (gateway_account_id,),
     )
     return [OurAttempt._make(row) for row in rows]
@@ -117,6 +130,14 @@ def _compare_known(
         here = _amount(attempt.amount_minor, attempt.currency)
         if here != there:
             yield Difference(DifferenceKind.AMOUNT_DIFFERS, effect.merchant_ref, here, there)
+        back = effect.refunded_minor - attempt.refunded_minor
+        if not 0 <= back <= attempt.refunding_minor:
+            yield Difference(
+                DifferenceKind.AMOUNT_DIFFERS,
+                effect.merchant_ref,
+                f"{_amount(attempt.refunded_minor, attempt.currency)} given back",
+                f"{_amount(effect.refunded_minor, effect.currency)} given back",
+            )
         state = AttemptState(attempt.state)
         if state not in _IN_FLIGHT and state.value != str(effect.state):
             yield Difference(
@@ -157,7 +178,7 @@ def _overcharged(
             continue
         if str(effect.state) == AttemptState.SUCCEEDED:
             invoice = (attempt.invoice_id, attempt.invoice_total_minor, effect.currency)
-            charged[invoice] += effect.amount_minor
+            charged[invoice] += effect.amount_minor - effect.refunded_minor
     for (invoice_id, total_minor, currency), amount_minor in charged.items():
         if amount_minor > total_minor:
             yield Difference(

@@ -63,7 +63,7 @@ _PER_PAYER = (
 _PER_ACCOUNT = (
     Check(
         "gateway_clearing",
-        "Each gateway holds what succeeded, less what was returned, its fees and what it paid out.",
+        "Each gateway holds what succeeded, less returns, refunds, its fees and what it paid out.",
         balance(
             AccountKind.GATEWAY_CLEARING,
             ("code", "currency"),
@@ -71,6 +71,8 @@ _PER_ACCOUNT = (
             "SELECT gateway_account_id, currency, CASE WHEN state = 'succeeded'"
             " THEN amount_minor ELSE -return_fee_minor END AS amount FROM payment_attempts"
             " WHERE state IN ('succeeded', 'returned')"
+            " UNION ALL SELECT gateway_account_id, currency, -amount_minor FROM refunds"
+            " WHERE state = 'succeeded'"
             " UNION ALL SELECT gateway_account_id, currency, -net_minor - fees_minor"
             f" FROM ({_PAID_OUT}) AS paid_out"
             ") AS s JOIN gateway_accounts g ON g.id = s.gateway_account_id"
@@ -181,6 +183,7 @@ _MEASURED_BY = {
     EntryKind.PAYMENT_SUCCEEDED: (AccountKind.GATEWAY_CLEARING, ""),
     EntryKind.PAYMENT_RETURNED: (AccountKind.GATEWAY_CLEARING, "-"),
     EntryKind.PAYMENT_RECORDED: (AccountKind.BANK, ""),
+    EntryKind.REFUND_SUCCEEDED: (AccountKind.GATEWAY_CLEARING, "-"),
     EntryKind.CREDIT_APPLIED: (AccountKind.PAYER_CREDITS, ""),
     EntryKind.DEPOSIT_RECEIVED: (AccountKind.DEPOSITS_HELD, "-"),
     EntryKind.DEPOSIT_APPLIED: (AccountKind.DEPOSITS_HELD, ""),
@@ -227,6 +230,13 @@ _ENTRIES = (
         " FROM payment_attempts WHERE state IN ('succeeded', 'returned')"
         " UNION ALL SELECT id, 'payment_returned', amount_minor + return_fee_minor"
         " FROM payment_attempts WHERE state = 'returned'",
+    ),
+    _entries(
+        "entries_of_refunds",
+        "Each refund that succeeded has exactly one entry, over its amount, and the reverse.",
+        (EntryKind.REFUND_SUCCEEDED,),
+        "SELECT id AS source_id, 'refund_succeeded' AS kind, amount_minor AS expected"
+        " FROM refunds WHERE state = 'succeeded'",
     ),
     _entries(
         "entries_of_recorded_payments",

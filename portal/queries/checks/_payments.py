@@ -78,12 +78,12 @@ PAYMENT_CHECKS = (
     ),
     Check(
         "charged_within_total",
-        "No invoice was charged, by all its payments together, beyond its total.",
+        "No invoice was charged, by all its payments less what was given back, beyond its total.",
         "SELECT i.id::text, i.series || ' ' || i.number AS label, i.total_minor AS expected,"
-        " sum(t.amount_minor)::bigint AS found FROM payment_attempts t"
+        " sum(t.amount_minor - y.refunded_minor)::bigint AS found FROM payment_attempts t"
         " JOIN payments y ON y.id = t.payment_id JOIN invoices i ON i.id = y.invoice_id"
         " WHERE t.state = 'succeeded' GROUP BY i.id, i.series, i.number, i.total_minor"
-        " HAVING sum(t.amount_minor) > i.total_minor",
+        " HAVING sum(t.amount_minor - y.refunded_minor) > i.total_minor",
     ),
     Check(
         "gateway_references",

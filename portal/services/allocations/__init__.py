@@ -6,5 +6,13 @@ from portal.services.allocations._reverse import (
     PaymentReversal,
     reverse_allocations,
 )
+from portal.services.allocations._take_back import TakenBack, take_back_money
 
-__all__ = ["InvoiceReversal", "PaymentReversal", "apply_credits", "reverse_allocations"]
+__all__ = [
+    "InvoiceReversal",
+    "PaymentReversal",
+    "TakenBack",
+    "apply_credits",
+    "reverse_allocations",
+    "take_back_money",
+]

@@ -29,6 +29,8 @@ from portal.services.messages._errands import (
     request_events,
     request_missing_events,
     request_payouts,
+    write_followers,
+    write_questions,
 )
 from portal.services.messages._inbox import (
     AccountNotFound,
@@ -67,4 +69,6 @@ __all__ = [
     "store_events",
     "withdraw_message",
     "withdraw_messages",
+    "write_followers",
+    "write_questions",
 ]

@@ -13,6 +13,7 @@ from portal.domain.errors import Conflict, Invalid
 from portal.domain.messages import (
     INBOX_MOVES,
     MESSAGE_MOVES,
+    ORDER_KINDS,
     InboxState,
     MessageKind,
     MessageState,
@@ -22,6 +23,7 @@ from portal.domain.payments import (
     UNDECIDED_ATTEMPT_STATES,
     AttemptState,
 )
+from portal.domain.refunds import UNSENT_REFUND_STATES, RefundState
 from portal.domain.users import Actor
 from portal.queries.messages import UNDER_WAY, MessageMissing
 from portal.queue import ring
@@ -30,8 +32,8 @@ from portal.services.messages._delivery import DELIVERY_BELL
 from portal.sql import execute, fetch_one
 
 REASON_CHARACTERS_MAX = 500
-# Attempts that only their message brings on: without it they would wait for ever.
-_CARRIED_STATES = (AttemptState.CREATED, AttemptState.SENDING)
+# Attempts and refunds that only their message brings on: without it they would wait for ever.
+_CARRIED_STATES = (AttemptState.CREATED, AttemptState.SENDING, RefundState.APPROVED)
 
 
 class MessageUnderWay(Conflict):
@@ -39,15 +41,15 @@ class MessageUnderWay(Conflict):
 
 
 class MessageNeedless(Conflict):
-    """Sending this message again would do nothing: its attempt is “{label}”. Nothing was changed;
-    if the money is still wanted, try the payment again, which writes a new order."""
+    """Sending this message again would do nothing: what it is about is “{label}”. Nothing was
+    changed; if the money is still wanted, try the payment again, which writes a new order."""
 
     label: str
 
 
 class MessageNeeded(Conflict):
-    """This message cannot be withdrawn: its attempt is “{label}” and ends only by it. Nothing was
-    changed; let it be sent, and decide about the payment by what comes of it."""
+    """This message cannot be withdrawn: what it is about is “{label}” and ends only by it.
+    Nothing was changed; let it be sent, and decide about the payment by what comes of it."""
 
     label: str
 
@@ -80,9 +82,9 @@ def send_message_again(*, message_id: UUID, actor: Actor, now: datetime) -> None
             state = MESSAGE_MOVES.next(state, "release")
         if row.is_under_way:
             raise MessageUnderWay
-        attempt = AttemptState(row.attempt_state) if row.attempt_state else None
-        if _is_over(MessageKind(row.kind), attempt):
-            raise MessageNeedless(label=attempt.label if attempt else "not there")
+        about = _about(row)
+        if _is_over(MessageKind(row.kind), about):
+            raise MessageNeedless(label=about.label if about else "not there")
         execute(
             "UPDATE messages SET state = %s, next_at = clock_timestamp(), tries_before = tries,"
             " done_at = NULL WHERE organisation_id = %s AND id = %s",
@@ -107,8 +109,9 @@ def withdraw_message(*, message_id: UUID, reason: str, actor: Actor, now: dateti
         state = MESSAGE_MOVES.next(MessageState(row.state), "withdraw")
         if row.is_under_way:
             raise MessageUnderWay
-        if row.kind == MessageKind.CHARGE and row.attempt_state in _CARRIED_STATES:
-            raise MessageNeeded(label=AttemptState(row.attempt_state).label)
+        about = _about(row)
+        if row.kind in ORDER_KINDS and about in _CARRIED_STATES:
+            raise MessageNeeded(label=about.label)
         execute(
             "UPDATE messages SET state = %s, done_at = clock_timestamp()"
             " WHERE organisation_id = %s AND id = %s",
@@ -160,11 +163,25 @@ def handle_message_again(*, inbox_message_id: UUID, actor: Actor, now: datetime)
         ring(DELIVERY_BELL)
 
 
-def _is_over(kind: MessageKind, attempt: AttemptState | None) -> bool:
+def _about(row: Any) -> AttemptState | RefundState | None:
+    """Return the state of the attempt or refund that a message is about."""
+    if row.refund_state:
+        return RefundState(row.refund_state)
+    return AttemptState(row.attempt_state) if row.attempt_state else None
+
+
+def _is_over(kind: MessageKind, about: AttemptState | RefundState | None) -> bool:
     """Say whether the queue would find nothing to do with a message."""
-    if kind is MessageKind.CHARGE:
-        return attempt is not None and attempt not in UNDECIDED_ATTEMPT_STATES
-    return kind is MessageKind.QUERY and attempt not in ASKABLE_ATTEMPT_STATES
+    match kind:
+        case MessageKind.CHARGE:
+            return about is not None and about not in UNDECIDED_ATTEMPT_STATES
+        case MessageKind.QUERY:
+            return about not in ASKABLE_ATTEMPT_STATES
+        case MessageKind.REFUND:
+            return about not in (*UNSENT_REFUND_STATES, RefundState.SUBMITTED)
+        case MessageKind.REFUND_QUERY:
+            return about is not RefundState.SUBMITTED
+    return False
 
 
 def _lock(message_id: UUID) -> Any:
@@ -177,8 +194,10 @@ def _lock(message_id: UUID) -> Any:
     # Only a statement behind the lock sees what was committed while this one waited for it.
     row = fetch_one(
         f"SELECT m.kind, m.state, m.tries, m.last_error, m.aggregate_id, {UNDER_WAY}"
-        " AS is_under_way, a.state AS attempt_state FROM messages m LEFT JOIN payment_attempts a"
+        " AS is_under_way, a.state AS attempt_state, r.state AS refund_state FROM messages m"
+        " LEFT JOIN payment_attempts a"
         " ON (a.organisation_id, a.id) = (m.organisation_id, m.aggregate_id)"
+        " LEFT JOIN refunds r ON (r.organisation_id, r.id) = (m.organisation_id, m.aggregate_id)"
         " WHERE m.organisation_id = %s AND m.id = %s",
         scope,
     )

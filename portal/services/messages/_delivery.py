@@ -8,6 +8,7 @@ from uuid import UUID
 from portal.db import current_organisation_id, sweeping
 from portal.domain.messages import ASKING_KINDS, PAYLOAD_VERSION, MessageKind
 from portal.queries.brakes import HOLDS
+from portal.queries.gateway_accounts import TOKENS_LEFT
 from portal.sql import execute, fetch, fetch_one, stage_rows
 
 DELIVERY_BELL = "jobs.message_delivery.drain_messages"
@@ -126,17 +127,12 @@ _BRAKED = (
     " AND a.id = m.aggregate_id AND a.state = 'sending')))"
     f" AND {_FIRST.format(further=' AND p.kind = ANY(%(asking)s)')}"
 )
-# Nothing is refilled while the gateway wants to be left alone: then the stamp is in the future.
-_TOKENS_LEFT = (
-    "LEAST(g.burst, g.tokens + g.rate_per_second"
-    " * GREATEST(0, extract(epoch FROM clock_timestamp() - g.refilled_at)))"
-)
 
 
 def _lock_account(gateway_account_id: UUID) -> Any | None:
     """Lock an account until the commit, so that workers take from one bucket in turn."""
     return fetch_one(
-        f"SELECT g.troubles_in_a_row, floor({_TOKENS_LEFT}) AS tokens_left, EXISTS (SELECT"
+        f"SELECT g.troubles_in_a_row, floor({TOKENS_LEFT}) AS tokens_left, EXISTS (SELECT"
         f" FROM brakes b WHERE b.organisation_id = g.organisation_id AND {HOLDS}"
         " AND b.job IS NULL AND COALESCE(b.gateway_account_id, g.id) = g.id) AS is_braked"
         " FROM gateway_accounts g WHERE g.id = %s FOR NO KEY UPDATE OF g",
@@ -147,7 +143,7 @@ def _lock_account(gateway_account_id: UUID) -> Any | None:
 def _take_tokens(gateway_account_id: UUID, count: int) -> None:
     if count:
         execute(
-            f"UPDATE gateway_accounts g SET tokens = GREATEST(0, {_TOKENS_LEFT} - %s),"
+            f"UPDATE gateway_accounts g SET tokens = GREATEST(0, {TOKENS_LEFT} - %s),"
             " refilled_at = GREATEST(g.refilled_at, clock_timestamp()) WHERE g.id = %s",
             (count, gateway_account_id),
         )

@@ -1,4 +1,4 @@
-"""What gateways are asked for that belongs to no single payment."""
+"""Messages beyond the first order of a payment: errands, questions and orders sent again."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -42,6 +42,52 @@ def request_missing_events(
         ),
     )
     request_events(gateway_account_ids=[row.id for row in rows])
+
+
+def write_followers(kind: MessageKind, aggregates: Sequence[tuple[UUID, UUID]]) -> None:
+    """Write a further message of attempts or refunds, behind all earlier ones of theirs.
+
+    Shape: (what it is about, gateway account) each.
+    """
+    _write_behind(kind, aggregates, "true")
+
+
+def write_questions(kind: MessageKind, aggregates: Sequence[tuple[UUID, UUID]]) -> None:
+    """Ask what became of attempts or refunds, unless that is about to be asked.
+
+    Shape: (what it is about, gateway account) each. A gateway that is slow or away must not find
+    the more questions the longer it is so.
+    """
+    _write_behind(
+        kind,
+        aggregates,
+        "NOT EXISTS (SELECT FROM messages m WHERE m.aggregate_id = w.aggregate"
+        " AND m.kind = %(kind)s AND m.state = 'ready')",
+    )
+
+
+def _write_behind(
+    kind: MessageKind, aggregates: Sequence[tuple[UUID, UUID]], condition: str
+) -> None:
+    if not aggregates:
+        return
+    execute(
+        "INSERT INTO messages (organisation_id, id, aggregate_id, sequence, kind,"
+        " gateway_account_id, payload) SELECT %(o)s, w.id, w.aggregate,"
+        " 1 + COALESCE((SELECT max(sequence) FROM messages m"
+        " WHERE m.aggregate_id = w.aggregate), 0),"
+        " %(kind)s, w.account, '{}'"
+        " FROM unnest(%(ids)s::uuid[], %(aggregates)s::uuid[], %(accounts)s::uuid[])"
+        f" AS w (id, aggregate, account) WHERE {condition}",
+        {
+            "o": current_organisation_id(),
+            "kind": kind.value,
+            "ids": [new_id() for _ in aggregates],
+            "aggregates": [aggregate for aggregate, _ in aggregates],
+            "accounts": [account for _, account in aggregates],
+        },
+    )
+    ring(DELIVERY_BELL)
 
 
 def _write_messages(

@@ -34,12 +34,14 @@ def list_inbox_organisations() -> list[UUID]:
 
 
 def list_query_organisations() -> list[UUID]:
-    """Name the organisations with an attempt whose outcome is to be asked for now."""
+    """Name the organisations with an attempt or refund whose outcome is to be asked for."""
     with sweeping():
         rows = fetch(
             "SELECT DISTINCT g.organisation_id FROM gateway_accounts g WHERE EXISTS (SELECT"
             " FROM payment_attempts a WHERE a.organisation_id = g.organisation_id"
             " AND a.state IN ('pending', 'unknown') AND a.next_query_at <= clock_timestamp())"
+            " OR EXISTS (SELECT FROM refunds r WHERE r.organisation_id = g.organisation_id"
+            " AND r.state = 'submitted' AND r.next_query_at <= clock_timestamp())"
         )
     return [row.organisation_id for row in rows]
 

@@ -26,6 +26,8 @@ RESULT_KINDS = {
     EventKind.CHARGE_DECLINED.value: ResultKind.DECLINE,
     EventKind.CHARGE_RETURNED.value: ResultKind.RETURN,
 }
+# These are about refunds, which come after payments.
+OTHERS_KINDS = (EventKind.REFUND_SUCCEEDED.value, EventKind.REFUND_FAILED.value)
 RETRY_SECONDS = 2.0
 TRIES_MAX = 8
 
@@ -45,8 +47,8 @@ def handle_inbox(*, limit: int, policy: QueryPolicy, actor: Actor, now: datetime
             " ON a.gateway_account_id = m.gateway_account_id"
             " AND a.merchant_ref = m.content->>'merchant_ref'"
             " WHERE m.state = 'ready' AND m.next_at <= clock_timestamp()"
-            " ORDER BY m.next_at LIMIT %s FOR UPDATE OF m SKIP LOCKED",
-            (limit,),
+            " AND m.kind <> ALL(%s) ORDER BY m.next_at LIMIT %s FOR UPDATE OF m SKIP LOCKED",
+            (list(OTHERS_KINDS), limit),
         )
         rows.sort(key=lambda row: row.content["occurred_at"])
         chosen: dict[UUID, Any] = {}

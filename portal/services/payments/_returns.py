@@ -11,6 +11,7 @@ from portal.domain.users import Actor
 from portal.services.allocations import PaymentReversal, reverse_allocations
 from portal.services.events import record_events
 from portal.services.ledger import Account, LedgerBook
+from portal.services.payments._refunds import end_refunds
 from portal.services.payments._writing import PaymentChange, decide_next, write_payments
 from portal.services.rulesets import load_rule_set
 from portal.sql import fetch
@@ -32,6 +33,7 @@ def book_returns(returned: Sequence[tuple[Any, Any]], *, actor: Actor, now: date
         by_day.setdefault(result.effective_on or row.business_on, []).append((row, result))
     for day, members in sorted(by_day.items()):
         _book_day(members, day, actor=actor, now=now)
+    end_refunds([row.payment_id for row, _ in returned], actor=actor, now=now)
     record_events(
         (("payment.returned", row.payment_id) for row, _ in returned), actor=actor, now=now
     )

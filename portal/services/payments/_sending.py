@@ -9,9 +9,8 @@ from portal.db import current_organisation_id
 from portal.domain.messages import MessageKind
 from portal.domain.payments import ASKABLE_ATTEMPT_STATES, AttemptState
 from portal.gateways.base import ChargeOrder
-from portal.ids import new_id, public_id
-from portal.queue import ring
-from portal.services.messages import DELIVERY_BELL, Claimed
+from portal.ids import public_id
+from portal.services.messages import Claimed, write_followers, write_questions
 from portal.sql import execute, fetch
 
 
@@ -115,7 +114,7 @@ def request_queries(*, limit: int, lease_seconds: float) -> int:
         " RETURNING a.id, a.gateway_account_id",
         {"limit": limit, "lease": lease_seconds, "o": current_organisation_id()},
     )
-    _write_followers(MessageKind.QUERY, [(row.id, row.gateway_account_id) for row in asked])
+    write_questions(MessageKind.QUERY, [(row.id, row.gateway_account_id) for row in asked])
     return len(asked)
 
 
@@ -147,26 +146,5 @@ def request_resends(*, attempt_ids: Sequence[UUID], quiet_seconds: float, now: d
         f" AND {sure} AND a.resend_until <= %(now)s",
         scope,
     )
-    _write_followers(MessageKind.CHARGE, [(row.id, row.gateway_account_id) for row in rows])
+    write_followers(MessageKind.CHARGE, [(row.id, row.gateway_account_id) for row in rows])
     return len(rows)
-
-
-def _write_followers(kind: MessageKind, attempts: Sequence[tuple[UUID, UUID]]) -> None:
-    """Write a further message of attempts, behind all earlier ones of theirs."""
-    if not attempts:
-        return
-    execute(
-        "INSERT INTO messages (organisation_id, id, aggregate_id, sequence, kind,"
-        " gateway_account_id, payload) SELECT %s, w.id, w.attempt,"
-        " 1 + COALESCE((SELECT max(sequence) FROM messages m WHERE m.aggregate_id = w.attempt), 0),"
-        " %s, w.account, '{}' FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[])"
-        " AS w (id, attempt, account)",
-        (
-            current_organisation_id(),
-            kind.value,
-            [new_id() for _ in attempts],
-            [attempt for attempt, _ in attempts],
-            [account for _, account in attempts],
-        ),
-    )
-    ring(DELIVERY_BELL)

@@ -88,7 +88,7 @@ def start_payments(
             " EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
             " AND y.state IN ('failed', 'cancelled') AND y.worklist IS NOT NULL) AS is_on_worklist,"
             " EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id AND y.mandate_id = m.id"
-            " AND y.reason_code = %s) AS is_stopped"
+            " AND (y.reason_code = %s OR y.refunded_minor > 0)) AS is_stopped"
             f" FROM invoices i{_INVOICE_JOINS} WHERE i.organisation_id = %s AND i.id = ANY(%s)"
             " ORDER BY i.id FOR UPDATE OF i",
             (STOPPED_REASON, current_organisation_id(), list(invoice_ids)),
@@ -188,7 +188,7 @@ def _reason_not_to_collect(  # noqa: PLR0911 - the order of the checks is their 
     if row.is_on_worklist:
         return "on_worklist", "A failed payment of this invoice waits for a person to look at it."
     if row.is_stopped:
-        return "stopped", "A person stopped collecting this invoice through this mandate."
+        return "stopped", "A person stopped collecting it through this mandate, or gave money back."
     if row.is_on_hold:
         return "payer_on_hold", "The payer is on hold."
     if row.mandate_id is None:

@@ -1,4 +1,4 @@
-"""Matching the items of payouts to our attempts, in the database, and counting what came of it."""
+"""Matching the items of payouts to our attempts and refunds, and counting what came of it."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -36,6 +36,7 @@ WITH wanted AS MATERIALIZED (
     i.merchant_ref, i.gateway_ref
   FROM unnest(%(payouts)s::uuid[], %(accounts)s::uuid[]) AS p (payout_id, account_id)
   JOIN payout_items i ON i.payout_id = p.payout_id AND i.match_state = ANY(%(unsettled)s)
+    AND i.kind <> 'refund'
 ), found AS MATERIALIZED (
   SELECT w.payout_id, w.position, w.kind, w.gross_minor, w.fee_minor,
     COALESCE(m.id, g.id) AS attempt_id, COALESCE(m.state, g.state) AS state,
@@ -80,6 +81,31 @@ WHERE (t.payout_id, t.position) = (n.payout_id, n.position)
     IS DISTINCT FROM (n.attempt_id, n.match_state, n.discrepancy)
 """
 
+# A refund has one item in all payouts.
+_MATCH_REFUNDS = """
+WITH judged AS (
+  SELECT i.payout_id, i.position, r.id AS refund_id, CASE
+    WHEN r.id IS NULL THEN 'missing_here'
+    WHEN row_number() OVER (PARTITION BY r.id ORDER BY i.refund_id IS NULL, i.payout_id,
+      i.position) > 1 OR EXISTS (SELECT FROM payout_items o WHERE o.refund_id = r.id
+      AND (o.payout_id, o.position) <> (i.payout_id, i.position)) THEN 'duplicate'
+    WHEN r.amount_minor <> -i.gross_minor THEN 'amount_differs'
+    WHEN r.state = 'submitted' THEN 'awaited'
+    WHEN r.state = 'succeeded' THEN 'matched'
+    ELSE 'status_differs' END AS verdict
+  FROM unnest(%(payouts)s::uuid[], %(accounts)s::uuid[]) AS p (payout_id, account_id)
+  JOIN payout_items i ON i.payout_id = p.payout_id AND i.match_state = ANY(%(unsettled)s)
+    AND i.kind = 'refund'
+  LEFT JOIN refunds r ON r.gateway_account_id = p.account_id AND r.merchant_ref = i.merchant_ref
+)
+UPDATE payout_items t SET
+  refund_id = CASE WHEN verdict <> 'duplicate' THEN n.refund_id END,
+  match_state = CASE verdict WHEN 'matched' THEN 'matched' WHEN 'awaited' THEN 'suggested'
+    WHEN 'missing_here' THEN 'unmatched' ELSE 'conflicting' END,
+  discrepancy = CASE WHEN verdict NOT IN ('matched', 'awaited') THEN verdict END
+FROM judged n WHERE (t.payout_id, t.position) = (n.payout_id, n.position)
+"""
+
 
 class Tally(NamedTuple):
     """What is known of a payout's items.
@@ -102,7 +128,7 @@ class Tally(NamedTuple):
 
 
 def match_items(accounts: Mapping[UUID, UUID]) -> None:
-    """Match what is not matched yet to attempts of the payouts' gateway accounts.
+    """Match what is not matched yet to attempts and refunds of the payouts' gateway accounts.
 
     Shape: gateway account per payout; the settlements are locked by the caller.
     """
@@ -125,6 +151,14 @@ def match_items(accounts: Mapping[UUID, UUID]) -> None:
         },
     )
     _set_joins("on")
+    execute(
+        _MATCH_REFUNDS,
+        {
+            "payouts": list(accounts.keys()),
+            "accounts": list(accounts.values()),
+            "unsettled": list(UNSETTLED),
+        },
+    )
 
 
 def _set_joins(setting: str) -> None:

@@ -1,0 +1,178 @@
+"""The gateway's own record of refunds: taken once, decided later, never beyond their charge."""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from portal.gateways.sandbox.profile import BEFORE_FAULTS, Fault, Outcome
+from portal.gateways.sandbox.record import (
+    SETTLE_ROWS_MAX,
+    Accepted,
+    count_fault,
+    plan_delivery,
+    reference_of,
+    write_event,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRefund:
+    """A refund as it was asked for, checked and with its decided outcome."""
+
+    account_code: str
+    merchant_ref: str
+    idempotency_key: str
+    request_hash: bytes
+    charge_ref: str
+    amount_minor: int
+    currency: str
+    business_date: str
+    delay_seconds: float
+    outcome: Outcome
+
+
+def accept_refund(connection: sqlite3.Connection, asked: AskedRefund, now: float) -> Accepted:
+    """Record a refund once: same key and body replays; what its charge cannot give is refused."""
+    gateway_ref = reference_of("re", asked.account_code, asked.merchant_ref)
+    earlier = connection.execute(
+        "SELECT idempotency_key, request_hash FROM refunds"
+        " WHERE account_code = ? AND (idempotency_key = ? OR merchant_ref = ?)"
+        " ORDER BY idempotency_key = ? DESC LIMIT 1",
+        (asked.account_code, asked.idempotency_key, asked.merchant_ref, asked.idempotency_key),
+    ).fetchone()
+    if earlier is not None:
+        if earlier["idempotency_key"] != asked.idempotency_key:
+            return Accepted(gateway_ref, refused="merchant_ref_used")
+        if earlier["request_hash"] != asked.request_hash:
+            return Accepted(gateway_ref, refused="idempotency_key_reused")
+        return Accepted(gateway_ref, replayed=True)
+    charge = _find_charge(connection, asked.account_code, asked.charge_ref)
+    refused = _why_not(connection, asked, charge)
+    if refused is not None:
+        return Accepted(gateway_ref, refused=refused)
+    fault = asked.outcome.charge_fault
+    if fault is not None:
+        is_first = count_fault(connection, fault, asked.account_code, asked.merchant_ref, now)
+        if fault in BEFORE_FAULTS and is_first:
+            return Accepted(gateway_ref, fault=fault)
+        if fault in BEFORE_FAULTS:
+            fault = None
+    assert charge is not None
+    _insert(connection, asked, charge["id"], gateway_ref, now)
+    return Accepted(gateway_ref, fault=fault)
+
+
+def settle_refunds(
+    connection: sqlite3.Connection, *, late_seconds: float, is_pushed: bool, now: float
+) -> int:
+    """Give their results to refunds whose delay is over, and write the events of that.
+
+    Shape: a charge that was returned meanwhile has nothing left to give.
+    """
+    due = connection.execute(
+        "SELECT r.*, c.state AS charge_state FROM refunds r JOIN charges c ON c.id = r.charge_id"
+        " WHERE r.state = 'pending' AND r.result_at <= ? ORDER BY r.result_at, r.id LIMIT ?",
+        (now, SETTLE_ROWS_MAX),
+    ).fetchall()
+    for found in due:
+        code = "charge_returned" if found["charge_state"] == "returned" else found["failed_code"]
+        state = "failed" if code else "succeeded"
+        connection.execute(
+            "UPDATE refunds SET state = ?, failed_code = ? WHERE id = ?", (state, code, found["id"])
+        )
+        row = connection.execute("SELECT * FROM refunds WHERE id = ?", (found["id"],)).fetchone()
+        payload = refund_payload(row)
+        seq = write_event(connection, row["account_code"], f"refund.{state}", payload, now)
+        if is_pushed:
+            plan_delivery(connection, row, seq, late_seconds=late_seconds, now=now)
+    return len(due)
+
+
+def find_refund(
+    connection: sqlite3.Connection,
+    account_code: str,
+    merchant_ref: str,
+    *,
+    late_seconds: float,
+    now: float,
+) -> sqlite3.Row | None:
+    """Find a refund by the merchant's reference, unless it is still hidden by a fault."""
+    found: sqlite3.Row | None = connection.execute(
+        "SELECT * FROM refunds WHERE account_code = ? AND merchant_ref = ?",
+        (account_code, merchant_ref),
+    ).fetchone()
+    if found is None or found["fault"] != Fault.STALE_QUERY:
+        return found
+    return found if now >= found["accepted_at"] + late_seconds else None
+
+
+def refund_payload(row: sqlite3.Row) -> dict[str, Any]:
+    """Say what is known of a refund, as answers and events carry it."""
+    return {
+        "merchant_ref": row["merchant_ref"],
+        "gateway_ref": row["gateway_ref"],
+        "charge_ref": row["charge_ref"],
+        "amount_minor": row["amount_minor"],
+        "currency": row["currency"],
+        "business_date": row["business_date"],
+        "reason_code": row["failed_code"] if row["state"] == "failed" else None,
+        "fee_minor": 0,
+    }
+
+
+def _find_charge(
+    connection: sqlite3.Connection, account_code: str, charge_ref: str
+) -> sqlite3.Row | None:
+    found: sqlite3.Row | None = connection.execute(
+        "SELECT * FROM charges WHERE account_code = ? AND merchant_ref = ?",
+        (account_code, charge_ref),
+    ).fetchone()
+    return found
+
+
+def _why_not(
+    connection: sqlite3.Connection, asked: AskedRefund, charge: sqlite3.Row | None
+) -> str | None:
+    if charge is None or charge["currency"] != asked.currency:
+        return "charge_not_found"
+    if charge["state"] == "returned":
+        return "charge_returned"
+    if charge["state"] != "succeeded":
+        return "charge_not_refundable"
+    given = connection.execute(
+        "SELECT coalesce(sum(amount_minor), 0) AS minor FROM refunds"
+        " WHERE charge_id = ? AND state <> 'failed'",
+        (charge["id"],),
+    ).fetchone()
+    if given["minor"] + asked.amount_minor > charge["amount_minor"]:
+        return "refund_exceeds_charge"
+    return None
+
+
+def _insert(
+    connection: sqlite3.Connection, asked: AskedRefund, charge_id: int, gateway_ref: str, now: float
+) -> None:
+    outcome = asked.outcome
+    connection.execute(
+        "INSERT INTO refunds(account_code, merchant_ref, idempotency_key, request_hash,"
+        " gateway_ref, charge_id, charge_ref, amount_minor, currency, business_date, accepted_at,"
+        " result_at, failed_code, fault, event_fault)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            asked.account_code,
+            asked.merchant_ref,
+            asked.idempotency_key,
+            asked.request_hash,
+            gateway_ref,
+            charge_id,
+            asked.charge_ref,
+            asked.amount_minor,
+            asked.currency,
+            asked.business_date,
+            now,
+            now + asked.delay_seconds,
+            outcome.declined_code,
+            outcome.charge_fault.value if outcome.charge_fault else None,
+            outcome.event_fault.value if outcome.event_fault else None,
+        ),
+    )
