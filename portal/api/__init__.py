@@ -2,11 +2,31 @@
 
 from flask import Flask
 
-from portal.api import access, attempts, invoices, payers, payments, reference, runs, start
+from portal.api import (
+    access,
+    attempts,
+    invoices,
+    messages,
+    payers,
+    payments,
+    reference,
+    runs,
+    schedules,
+    start,
+)
 from portal.api.description import begin_description
 from portal.api.webhooks import bp as webhooks
 
-DOORS = (start.bp, invoices.bp, payers.bp, payments.bp, attempts.bp, runs.bp)
+DOORS = (
+    start.bp,
+    invoices.bp,
+    payers.bp,
+    payments.bp,
+    attempts.bp,
+    runs.bp,
+    schedules.bp,
+    messages.bp,
+)
 
 
 def register(app: Flask) -> None:

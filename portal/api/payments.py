@@ -34,7 +34,12 @@ from portal.domain.users import Permission
 from portal.queries.invoices import get_invoice
 from portal.queries.payments import PaymentRow, get_payment
 from portal.queries.tables import PAYMENT_TABLE
-from portal.services.payments import record_payment, retry_payment_now, stop_payment
+from portal.services.payments import (
+    move_retry,
+    record_payment,
+    retry_payment_now,
+    stop_payment,
+)
 
 REASON_CHARACTERS_MAX = 500
 REFERENCE_CHARACTERS_MAX = 100
@@ -60,6 +65,8 @@ class PaymentSchema(Strict):
     currency = words()
     started = calendar_day()
     next = calendar_day(none=True, description="The day of the next try.")
+    moved_by = words(none=True, description="Who has chosen that day, where a person has.")
+    moved_from = calendar_day(none=True, description="The day it was planned for before.")
     attempts = whole()
     attempt_id = own_id("attempt", none=True, description="The last attempt.")
     worklist = words(none=True, description="What it waits for a person for.")
@@ -67,6 +74,7 @@ class PaymentSchema(Strict):
     reason = words(none=True)
     reference = words(none=True, description="That of a payment recorded by hand.")
     is_retryable = flag(description="Whether it may be tried now, as far as it says itself.")
+    is_movable = flag(description="Whether its next try may be moved to another day.")
     is_stoppable = flag()
     created = moment()
     version = whole()
@@ -82,6 +90,16 @@ class NewPaymentSchema(Strict):
         required=True, validate=validate.OneOf([one.value for one in RECORDED_METHODS])
     )
     reference = Text(longest=REFERENCE_CHARACTERS_MAX, load_default="")
+
+
+class MoveSchema(Strict):
+    """For which day the next try is planned instead, and why."""
+
+    day = Day(
+        required=True,
+        metadata={"description": "A day on which banks work, from today to 90 days ahead."},
+    )
+    reason = Text(longest=REASON_CHARACTERS_MAX, required=True)
 
 
 class StopSchema(Strict):
@@ -152,6 +170,28 @@ def try_payment(payment_id: UUID) -> Response:
     return answer(shown_payment(get_payment(payment_id)))
 
 
+@bp.route("/payments/<api_id(payment):payment_id>/move", methods=["POST"])
+@takes(MoveSchema)
+@once(is_required=True)
+@matches(is_required=False)
+@answers(PaymentSchema, refuses=(404, 409), says="Planned for that day.")
+@require(Permission.CONTROL_PAYMENTS)
+def move_payment(payment_id: UUID, body: dict[str, Any]) -> Response:
+    """Plan the next try of a payment for another day."""
+    payment = get_payment(payment_id)
+    check_match(shown_payment(payment), is_required=False)
+    move_retry(
+        payment_id=payment_id,
+        version=payment.version,
+        day=body["day"],
+        reason=body["reason"],
+        on=current_day(),
+        actor=current_actor(),
+        now=now_utc(),
+    )
+    return answer(shown_payment(get_payment(payment_id)))
+
+
 @bp.route("/payments/<api_id(payment):payment_id>/stop", methods=["POST"])
 @takes(StopSchema)
 @once(is_required=True)
@@ -191,6 +231,8 @@ def shown_payment(payment: PaymentRow) -> dict[str, Any]:
         "currency": currency,
         "started": payment.started_on,
         "next": payment.next_attempt_on,
+        "moved_by": payment.moved_by,
+        "moved_from": payment.moved_from,
         "attempts": payment.attempts_count,
         "attempt_id": shown_id("attempt", payment.attempt_id),
         "worklist": payment.worklist,
@@ -198,6 +240,7 @@ def shown_payment(payment: PaymentRow) -> dict[str, Any]:
         "reason": payment.reason,
         "reference": payment.reference,
         "is_retryable": payment.is_retryable,
+        "is_movable": payment.is_movable,
         "is_stoppable": payment.is_stoppable,
         "created": payment.created_at,
         "version": payment.version,

@@ -12,7 +12,7 @@ from portal.api.fields import Strict, noun_name, words
 from portal.domain.users import Permission
 from portal.queries.organisations import get_organisation
 
-NOUNS = ("invoices", "payers", "payments", "attempts", "runs")
+NOUNS = ("invoices", "payers", "payments", "attempts", "runs", "schedules", "messages")
 
 bp = DoorBlueprint("start", "Who you are here, and what you may do.")
 

@@ -25,6 +25,8 @@ class MessageKind(State):
 
     CHARGE = "gateway.charge", "Collect a payment"
     QUERY = "gateway.query", "Ask for an outcome"
+    REFUND = "refund.create", "Give money back"
+    REFUND_QUERY = "refund.query", "Ask what became of a refund"
     CLOSE_DAY = "gateway.close_day", "Close a business day"
     LIST_EVENTS = "gateway.list_events", "Catch up on events"
 
@@ -40,7 +42,9 @@ MESSAGE_MOVES = Moves(
     records={"release": "released", "withdraw": "withdrawn"},
 )
 # These change nothing at the gateway: they go on while a brake holds.
-ASKING_KINDS = (MessageKind.QUERY, MessageKind.LIST_EVENTS)
+ASKING_KINDS = (MessageKind.QUERY, MessageKind.REFUND_QUERY, MessageKind.LIST_EVENTS)
+# These move money: one is sent again only when the gateway surely has not seen it.
+ORDER_KINDS = (MessageKind.CHARGE, MessageKind.REFUND)
 # The newest form of a payload that this code can read; newer ones wait for newer code.
 PAYLOAD_VERSION = 1
 

@@ -53,6 +53,7 @@ PAYMENT_MOVES = Moves(
         (PaymentState.SUCCEEDED, "fail"): PaymentState.FAILED,
         (PaymentState.SUCCEEDED, "refund_part"): PaymentState.PARTIALLY_REFUNDED,
         (PaymentState.SUCCEEDED, "refund"): PaymentState.REFUNDED,
+        (PaymentState.PARTIALLY_REFUNDED, "refund_part"): PaymentState.PARTIALLY_REFUNDED,
         (PaymentState.PARTIALLY_REFUNDED, "refund"): PaymentState.REFUNDED,
         (PaymentState.FAILED, "retry_later"): PaymentState.SCHEDULED,
     }
@@ -89,6 +90,7 @@ SETTLED_PAYMENT_STATES = (
     PaymentState.PARTIALLY_REFUNDED,
     PaymentState.REFUNDED,
 )
+REFUNDABLE_PAYMENT_STATES = (PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED)
 RECORDED_METHODS = (PaymentMethod.TRANSFER, PaymentMethod.BY_HAND)
 # The reason of a payment that a person has stopped: its invoice is not collected through the same
 # mandate again.

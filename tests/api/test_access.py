@@ -129,7 +129,14 @@ def test_the_start_says_who_is_asking(machine: Machine) -> None:
     assert found["key"] == {
         "object": "key",
         "name": "ERP",
-        "scopes": ["invoices:write", "payments:write", "read", "runs:write"],
+        "scopes": [
+            "invoices:write",
+            "messages:write",
+            "payments:write",
+            "read",
+            "runs:write",
+            "schedules:write",
+        ],
     }
     assert found["links"]["runs"] == f"{PREFIX}/runs"
 

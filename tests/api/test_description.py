@@ -70,6 +70,7 @@ def test_what_moves_money_needs_a_key_against_repeats(
         Permission.RECORD_PAYMENTS,
         Permission.CONTROL_PAYMENTS,
         Permission.START_RUNS,
+        Permission.CONTROL_MESSAGES,
     }
     names = {
         rule.endpoint.partition(".")[2]
@@ -85,7 +86,7 @@ def test_what_moves_money_needs_a_key_against_repeats(
         if one["name"] == "Idempotency-Key" and one["required"]
     }
     assert names == keyed
-    assert len(names) == 6
+    assert len(names) == 9
 
 
 def test_every_pattern_is_one_for_json_schema(described: dict[str, Any]) -> None:
@@ -131,7 +132,7 @@ def test_an_example_can_be_made_of_every_body(described: dict[str, Any]) -> None
         for _, _, told in operations(described)
         for content in told.get("requestBody", {}).get("content", {}).values()
     ]
-    assert len(bodies) == 6
+    assert len(bodies) == 10
     for body in bodies:
         assert example_of(described, body)
 

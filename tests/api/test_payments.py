@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from portal.clock import today
+from portal.domain.dates import next_business_day
 from portal.ids import public_id
 from portal.services.payments import ResultKind
 from tests.api.conftest import PREFIX, Machine, problem_of
@@ -143,6 +144,60 @@ def test_a_payment_is_stopped_with_a_reason(machine: Machine) -> None:
     problem_of(machine.post(f"{path}/stop", {"reason": "again"}), 409, "payment_not_stoppable")
 
 
+def test_a_planned_try_is_moved_once_to_a_working_day(app: Flask, machine: Machine) -> None:
+    payment = declined()
+    path = f"/payments/{public_id('payment', payment.id)}"
+    day = next_business_day(today("Europe/Berlin") + timedelta(days=30), frozenset())
+    wanted = {"day": str(day), "reason": "pay-day"}
+    seen = machine.get(path)
+    assert (seen.get_json()["is_movable"], seen.get_json()["moved_by"]) == (True, None)
+
+    def move() -> tuple[int, bytes]:
+        sender = Machine(app.test_client(), machine.key)
+        answer = sender.post(
+            f"{path}/move", wanted, once="key-1", headers={"If-Match": seen.headers["ETag"]}
+        )
+        return answer.status_code, answer.data
+
+    answers = run_together(app, *[move] * 3)
+
+    assert {status for status, _ in answers} == {200}, answers
+    assert len({body for _, body in answers}) == 1
+    found = machine.read(path)
+    assert (found["next"], found["moved_by"]) == (str(day), "ERP")
+    assert found["moved_from"] == str(payment.next_attempt_on)
+    assert read_row("payments", payment.id).next_attempt_on == day
+    assert len(rows("SELECT id FROM events WHERE kind = 'payment.moved'")) == 1
+    stale = machine.post(f"{path}/move", wanted, headers={"If-Match": seen.headers["ETag"]})
+    problem_of(stale, 412, "precondition_outdated")
+    (row,) = machine.read("/attempts?try=1")["items"]
+    assert (row["next"], row["moved"]) == (str(day), "ERP")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "pointer"),
+    [
+        ({"day": "2020-01-01", "reason": "x"}, "retry_day_invalid", "/day"),
+        ({"day": "2020-01-32", "reason": "x"}, "body_invalid", "/day"),
+        ({"day": "2026-12-01"}, "body_invalid", "/reason"),
+        ({"day": "2026-12-01", "reason": "x", "why": "x"}, "body_invalid", "/why"),
+    ],
+)
+def test_what_is_wrong_with_a_move_is_pointed_to(
+    machine: Machine, body: dict[str, Any], code: str, pointer: str
+) -> None:
+    payment = declined()
+    answer = machine.post(f"/payments/{public_id('payment', payment.id)}/move", body)
+    assert [one["pointer"] for one in problem_of(answer, 422, code)["errors"]] == [pointer]
+    assert read_row("payments", payment.id).version == payment.version
+
+
+def test_what_is_not_planned_is_not_moved(machine: Machine) -> None:
+    path = f"/payments/{public_id('payment', make_succeeded_payment().id)}/move"
+    answer = machine.post(path, {"day": "2026-12-01", "reason": "x"})
+    problem_of(answer, 409, "retry_not_movable")
+
+
 def test_payments_and_attempts_are_listed_and_shown(machine: Machine) -> None:
     payment = make_succeeded_payment()
     attempt = attempt_of(payment)
@@ -166,6 +221,7 @@ def test_payments_and_attempts_are_listed_and_shown(machine: Machine) -> None:
         ("GET", "/payments/{payment}", None),
         ("POST", "/payments/{payment}/retry", None),
         ("POST", "/payments/{payment}/stop", {"reason": "mine"}),
+        ("POST", "/payments/{payment}/move", {"reason": "mine", "day": "2026-12-01"}),
         ("GET", "/attempts/{attempt}", None),
         ("GET", "/attempts?payment={payment}", None),
         ("GET", "/payments?invoice={invoice}", None),

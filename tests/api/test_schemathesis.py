@@ -14,9 +14,12 @@ from uuid import UUID
 
 import pytest
 
+from portal.clock import now_utc
 from portal.db import transaction
 from portal.ids import public_id
 from portal.queries.checks import run_checks
+from portal.services.schedules import ScheduleWish, add_schedule
+from tests import factories
 from tests.api.conftest import PREFIX, Machine
 from tests.factories import (
     attempt_of,
@@ -26,6 +29,7 @@ from tests.factories import (
     make_payment,
     make_succeeded_payment,
 )
+from tests.services import books
 from tests.web.conftest import make_worked_run
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -46,10 +50,25 @@ def make_world() -> dict[str, list[str]]:
         "attempts": ("attempt", attempts),
         "payers": ("payer", [make_payer() for _ in range(2)]),
         "runs": ("run", [make_worked_run(), make_worked_run()]),
+        "schedules": ("schedule", make_schedules()),
+        "messages": ("message", books.rows("SELECT id FROM messages")),
     }
     return {
         name: [public_id(noun, row.id) for row in found] for name, (noun, found) in rows.items()
     }
+
+
+def make_schedules() -> list[Any]:
+    """Make one that is active and one that is paused."""
+    with transaction(factories.home.get()):
+        for name, is_active in (("Prove the books", True), ("Collect", False)):
+            add_schedule(
+                wish=ScheduleWish(name, "ledger_check", "0 6 * * *"),
+                is_active=is_active,
+                actor=factories.CLERK,
+                now=now_utc(),
+            )
+    return books.rows("SELECT id FROM schedules")
 
 
 def list_broken(organisation_id: UUID) -> list[str]:

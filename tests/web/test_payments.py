@@ -373,7 +373,7 @@ def test_an_auditor_looks_and_does_not_act(
     assert set(actions(found).values()) == {False}
     assert "your role may look at payments; a clerk or manager decides about them" in under(found)
     token = token_on(client.get("/"))
-    for what in ("retry", "stop", "query"):
+    for what in ("retry", "move", "stop", "query"):
         refused = read(client, f"{address_of(case)}/{what}", status=403)
         assert "does not allow you to try a payment again or stop it" in refused.text
         data = {"csrf_token": token, "version": str(case.payment.version), "request_key": "k"}
@@ -387,10 +387,13 @@ def test_what_is_not_ours_is_not_there(signed_in: FlaskClient, other_organisatio
     )
     for payment_id in (other.id, new_id()):
         address = f"/payments/{public_id('payment', payment_id)}"
-        for what in ("", "/retry", "/stop", "/query"):
+        for what in ("", "/retry", "/move", "/stop", "/query"):
             assert "no such payment" in read(signed_in, address + what, status=404).text
-        for what in ("/retry", "/stop", "/query"):
-            answer = post(signed_in, address + what, version="1", request_key="k", reason=REASON)
+        for what in ("/retry", "/move", "/stop", "/query"):
+            answer = post(
+                signed_in, address + what, version="1", request_key="k", reason=REASON,
+                day="2026-12-01",
+            )  # fmt: skip
             assert answer.status_code == 404
     read(signed_in, "/payments/pay_x", status=404)
     assert read(signed_in, "/payments").rows == []

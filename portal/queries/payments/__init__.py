@@ -27,10 +27,11 @@ from portal.queries.payments._retries import (
     list_coming_retries,
     list_retry_causes,
 )
-from portal.queries.payments._words import CONTRADICTED_WORKLIST
+from portal.queries.payments._words import CONTRADICTED_WORKLIST, MOVED_SQL
 
 __all__ = [
     "CONTRADICTED_WORKLIST",
+    "MOVED_SQL",
     "AllocationRow",
     "AttemptMissing",
     "AttemptRow",

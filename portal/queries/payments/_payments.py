@@ -8,24 +8,31 @@ from uuid import UUID
 from portal.domain.errors import NotFound
 from portal.domain.payments import (
     ASKABLE_ATTEMPT_STATES,
+    CONTESTED_WORKLISTS,
+    REFUNDABLE_PAYMENT_STATES,
     SETTLED_PAYMENT_STATES,
     UNDECIDED_ATTEMPT_STATES,
     AttemptState,
     PaymentMethod,
     PaymentState,
 )
-from portal.queries.payments._words import CONTRADICTED_WORKLIST, INVOICE_NUMBER, say_reason
+from portal.queries.payments._words import (
+    CONTRADICTED_WORKLIST,
+    INVOICE_NUMBER,
+    MOVED_SQL,
+    say_reason,
+)
 from portal.sql import fetch, fetch_one
 from rules.reasons import NEVER_RETRIED, ReasonClass, find_reason
 
 _COLUMNS = (
     "y.id, y.version, y.state, y.method, y.currency, y.amount_minor, y.reserved_minor,"
-    " y.refunded_minor, COALESCE(u.allocated, 0)::bigint AS allocated_minor,"
+    " y.refunded_minor, y.refunding_minor, COALESCE(u.allocated, 0)::bigint AS allocated_minor,"
     " COALESCE(c.kept, 0)::bigint AS credit_minor, y.payer_id, p.name AS payer,"
     f" y.invoice_id, {INVOICE_NUMBER} AS invoice_number, i.open_minor AS invoice_open_minor,"
     " m.reference AS mandate_reference, y.started_on, y.next_attempt_on, y.attempts_count,"
     " a.id AS attempt_id, a.state AS attempt_state, a.next_query_at, y.worklist, y.reason_code,"
-    " y.explanation, e.reference, y.run_id, y.created_at"
+    " y.explanation, e.reference, y.run_id, y.created_at, v.moved_by, v.moved_from"
 )
 _FROM = (
     " FROM payments y JOIN payers p ON p.id = y.payer_id"
@@ -39,6 +46,7 @@ _FROM = (
     " WHERE payment_id = y.id) c ON true"
     " LEFT JOIN LATERAL (SELECT details->>'reference' AS reference FROM events"
     " WHERE subject_id = y.id AND kind = 'payment.recorded' LIMIT 1) e ON true"
+    f" LEFT JOIN LATERAL ({MOVED_SQL}) v ON true"
 )
 
 
@@ -51,7 +59,8 @@ class PaymentRow(NamedTuple):
     """A payment with its payer, its invoice and its last attempt.
 
     Shape: `credit_minor` is what is left of what it brought beyond the invoice; `reference` is that
-    of money recorded by a person; `reason_code` is that of the last decline or return.
+    of money recorded by a person; `reason_code` is that of the last decline or return. `moved_by`
+    is who chose the day that is planned, and `moved_from` the one it was planned for before.
     """
 
     id: UUID
@@ -62,6 +71,7 @@ class PaymentRow(NamedTuple):
     amount_minor: int
     reserved_minor: int
     refunded_minor: int
+    refunding_minor: int
     allocated_minor: int
     credit_minor: int
     payer_id: UUID
@@ -82,11 +92,28 @@ class PaymentRow(NamedTuple):
     reference: str | None
     run_id: UUID | None
     created_at: datetime
+    moved_by: str | None
+    moved_from: date | None
 
     @property
     def reason(self) -> str | None:
         """Why it failed or waits, in one sentence."""
         return say_reason(self.reason_code, self.worklist)
+
+    @property
+    def refundable_minor(self) -> int:
+        """What can still be given back of it, if anything can."""
+        return self.amount_minor - self.refunded_minor - self.refunding_minor
+
+    @property
+    def is_refundable(self) -> bool:
+        """Whether a part of it can be given back through the gateway that collected it."""
+        return (
+            self.state in REFUNDABLE_PAYMENT_STATES
+            and self.method is PaymentMethod.MANDATE
+            and self.worklist not in CONTESTED_WORKLISTS
+            and self.refundable_minor > 0
+        )
 
     @property
     def is_under_way(self) -> bool:
@@ -114,6 +141,16 @@ class PaymentRow(NamedTuple):
             self.state is PaymentState.FAILED
             and self.worklist is not None
             and not is_refused_for_good(self.reason_code, self.worklist)
+        )
+
+    @property
+    def is_movable(self) -> bool:
+        """Whether a person may choose another day for its next try."""
+        return (
+            self.state is PaymentState.SCHEDULED
+            and self.next_attempt_on is not None
+            and self.worklist is None
+            and not self.is_under_way
         )
 
     @property

@@ -6,6 +6,15 @@ from rules.reasons import find_reason
 
 # The invoice is `i`; a draft is known by the client's reference only.
 INVOICE_NUMBER = f"COALESCE({document_number('i')}, i.external_ref)"
+# Who moved the try that payment y is planned for, and from which day; no row when nobody did.
+MOVED_SQL = (
+    "SELECT moved_by, moved_from FROM (SELECT e.actor_name AS moved_by,"
+    " (e.details->>'from')::date AS moved_from, (e.details->>'to')::date AS moved_to,"
+    " (e.details->>'attempts')::int AS attempts FROM events e"
+    " WHERE (e.organisation_id, e.subject_id) = (y.organisation_id, y.id)"
+    " AND e.kind = 'payment.moved' AND y.state = 'scheduled' ORDER BY e.id DESC LIMIT 1) AS moves"
+    " WHERE (moved_to, attempts) = (y.next_attempt_on, y.attempts_count)"
+)
 STOPPED_SENTENCE = "A person stopped it."
 # Where a payment waits when the gateway has said two things about it.
 CONTRADICTED_WORKLIST = "conflicting_outcome"

@@ -48,6 +48,8 @@ class Column(NamedTuple):
     noun: str = ""
     # Hidden columns are for machines and for the others to refer to.
     is_shown: bool = True
+    # The hidden column that is said behind the value, after its own name, where it has one.
+    note: str = ""
     # Which direction a first click gives: the newest and the largest are looked for first.
     is_descending_first: bool = False
 

@@ -2,6 +2,7 @@
 
 from portal.domain.payments import AttemptState
 from portal.domain.users import Permission
+from portal.queries.payments import MOVED_SQL
 from portal.queries.tables._shape import (
     Choice,
     Column,
@@ -31,6 +32,7 @@ ATTEMPT_TABLE = Table(
         "JOIN payments y ON (y.organisation_id, y.id) = (a.organisation_id, a.payment_id)"
         f" {ABOUT_JOINS}"
         f" LEFT JOIN {SENTENCES_SQL} ON reasons.code = a.reason_code"
+        f" LEFT JOIN LATERAL ({MOVED_SQL}) v ON a.number = y.attempts_count"
     ),
     columns=(
         Column("id", "Id", Kind.ID, "a.id", noun="attempt", is_shown=False),
@@ -59,7 +61,9 @@ ATTEMPT_TABLE = Table(
             "Next try",
             Kind.DAY,
             "CASE WHEN a.number = y.attempts_count THEN y.next_attempt_on END",
+            note="moved",
         ),
+        Column("moved", "Moved by", Kind.TEXT, "v.moved_by", is_shown=False),
         Column(
             "amount",
             "Amount",

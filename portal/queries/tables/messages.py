@@ -22,6 +22,8 @@ ARRIVED_KINDS = (
     Option("charge.succeeded", "Payment succeeded"),
     Option("charge.declined", "Payment declined"),
     Option("charge.returned", "Payment returned"),
+    Option("refund.succeeded", "Refund succeeded"),
+    Option("refund.failed", "Refund failed"),
     Option("payout.paid", "Payout paid"),
 )
 
@@ -126,6 +128,16 @@ MESSAGE_TABLE = Table(
         ),
     ),
     default_sort="-created",
+)
+
+# Machines read the kind as it is stored.
+MACHINE_MESSAGE_TABLE = MESSAGE_TABLE._replace(
+    columns=tuple(
+        Column("kind", "Message", Kind.STATE, "m.kind", states=MessageKind)
+        if one.name == "kind"
+        else one
+        for one in MESSAGE_TABLE.columns
+    )
 )
 
 INBOX_TABLE = Table(

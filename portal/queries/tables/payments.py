@@ -1,6 +1,11 @@
 """The list of payments."""
 
-from portal.domain.payments import OPEN_PAYMENT_STATES, PaymentMethod, PaymentState
+from portal.domain.payments import (
+    OPEN_PAYMENT_STATES,
+    STOPPED_REASON,
+    PaymentMethod,
+    PaymentState,
+)
 from portal.domain.users import Permission
 from portal.queries.invoices import document_number
 from portal.queries.tables._shape import (
@@ -17,7 +22,7 @@ from portal.queries.tables._shape import (
     Words,
     options_of,
 )
-from rules.reasons import REASONS
+from rules.reasons import REASONS, ReasonClass
 
 # Why payments wait for a person, in the words of every page.
 WORKLISTS = {
@@ -62,6 +67,23 @@ def _doubled(sentence: str) -> str:
     return sentence.replace("'", "''").replace("%", "%%")
 
 
+def _reason_classes() -> str:
+    """Write an expression that says what the last reason of payment y means for another try."""
+    known: dict[str, list[str]] = {}
+    for one in REASONS.values():
+        known.setdefault(one.reason_class.value, []).append(f"'{one.code}'")
+    # Codes that nobody knows are hard, as find_reason has it.
+    cases = [
+        f"WHEN y.reason_code IN ({', '.join(known[each])}) THEN '{each}'"
+        for each in (ReasonClass.RETRYABLE.value, ReasonClass.NEEDS_PAYER.value)
+    ]
+    return (
+        "CASE WHEN y.reason_code IS NULL THEN 'none'"
+        f" WHEN y.reason_code = '{STOPPED_REASON}' THEN '{STOPPED_REASON}'"
+        f" {' '.join(cases)} ELSE '{ReasonClass.HARD.value}' END"
+    )
+
+
 def say_code(code: str) -> str:
     """Write the code of a reason with what it means, where that is known."""
     known = REASONS.get(code)
@@ -70,6 +92,16 @@ def say_code(code: str) -> str:
 
 # The sentences of reasons, to be joined for the rows of a page.
 SENTENCES_SQL = f"{_sentences()} AS reasons (code, sentence)"
+
+# What the last reason means for another try, in the words of every page.
+REASON_CLASSES = {
+    ReasonClass.RETRYABLE.value: "May succeed later",
+    ReasonClass.NEEDS_PAYER.value: "The payer must act",
+    ReasonClass.HARD.value: "The bank refuses",
+    STOPPED_REASON: "A person stopped it",
+    "none": "No reason was given",
+}
+REASON_CLASS_SQL = _reason_classes()
 
 # Whose money it is and for which document, as the lists of payments and of attempts say it.
 ABOUT_COLUMNS = (
@@ -130,6 +162,12 @@ PAYMENT_TABLE = Table(
         Choice("state", "State", _STATES, is_facet=True),
         Choice("worklist", "Worklist", _WAITING),
         Text("reason", "Reason", "the code of the last reason", "y.reason_code", say=say_code),
+        Choice(
+            "why",
+            "Kind of reason",
+            tuple(Option(value, words) for value, words in REASON_CLASSES.items()),
+            sql=f"({REASON_CLASS_SQL})",
+        ),
         Choice("method", "Method", options_of(PaymentMethod), sql="y.method"),
         Range("started", "Started", Kind.DAY, "y.started_on"),
         Range("next", "Next try", Kind.DAY, "y.next_attempt_on"),

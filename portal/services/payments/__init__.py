@@ -24,6 +24,13 @@ from portal.services.payments._control import (
     stop_payment,
 )
 from portal.services.payments._inbox import handle_inbox
+from portal.services.payments._move import (
+    MOVE_DAYS_MAX,
+    MoveReasonInvalid,
+    RetryDayInvalid,
+    RetryNotMovable,
+    move_retry,
+)
 from portal.services.payments._plan import list_attempts_max
 from portal.services.payments._results import (
     AttemptResult,
@@ -42,9 +49,11 @@ from portal.services.payments._sending import (
 from portal.services.payments._start import retry_payments, start_payments
 
 __all__ = [
+    "MOVE_DAYS_MAX",
     "AttemptResult",
     "GatewayIsCollecting",
     "InvoiceNotPayable",
+    "MoveReasonInvalid",
     "NothingToAsk",
     "PaidInvoiceMissing",
     "PaymentChanged",
@@ -54,6 +63,8 @@ __all__ = [
     "PaymentUnderWay",
     "QueryPolicy",
     "ResultKind",
+    "RetryDayInvalid",
+    "RetryNotMovable",
     "SecondLook",
     "Sending",
     "SimilarPayment",
@@ -65,6 +76,7 @@ __all__ = [
     "handle_inbox",
     "list_askable",
     "list_attempts_max",
+    "move_retry",
     "record_payment",
     "request_queries",
     "request_resends",

@@ -85,7 +85,7 @@ def retry_payment_now(
     Raises: PaymentMissing; PaymentChanged; PaymentUnderWay; PaymentNotRetryable, with the reason.
     """
     with transaction():
-        row = _lock(payment_id)
+        row = lock_payment(payment_id)
         _check_retry(row)
         if row.version != version:
             raise PaymentChanged
@@ -130,7 +130,7 @@ def stop_payment(
     """
     reason = _checked_reason(reason)
     with transaction():
-        row = _lock(payment_id)
+        row = lock_payment(payment_id)
         state = PaymentState(row.state)
         if row.is_live or state in (PaymentState.PROCESSING, PaymentState.REQUIRES_ACTION):
             raise PaymentUnderWay(verb="stopped")
@@ -169,7 +169,7 @@ def ask_gateway_now(*, payment_id: UUID, actor: Actor, now: datetime) -> None:
     Raises: PaymentMissing; NothingToAsk.
     """
     with transaction():
-        row = _lock(payment_id)
+        row = lock_payment(payment_id)
         if row.attempt_id is None or row.attempt_state not in ASKABLE_ATTEMPT_STATES:
             reason = "the order is just being sent" if row.is_live else "the outcome is known"
             raise NothingToAsk(reason=reason)
@@ -189,7 +189,7 @@ def ask_gateway_now(*, payment_id: UUID, actor: Actor, now: datetime) -> None:
         ring(DELIVERY_BELL)
 
 
-def _lock(payment_id: UUID) -> Any:
+def lock_payment(payment_id: UUID) -> Any:
     """Lock a payment behind its invoice, and read it with its last attempt.
 
     Raises: PaymentMissing.
@@ -206,7 +206,8 @@ def _lock(payment_id: UUID) -> Any:
     # Only a statement behind the locks sees what was committed while this one waited for them.
     row = fetch_one(
         "SELECT y.id, y.invoice_id, y.state, y.version, y.method, y.worklist, y.reason_code,"
-        " y.next_attempt_on, y.reserved_minor, a.id AS attempt_id, a.state AS attempt_state,"
+        " y.next_attempt_on, y.reserved_minor, y.attempts_count, a.id AS attempt_id,"
+        " a.state AS attempt_state,"
         " COALESCE(a.state = ANY(%(undecided)s), false) AS is_live, EXISTS (SELECT FROM payments o"
         " WHERE o.invoice_id = y.invoice_id AND o.id <> y.id AND o.state = ANY(%(open)s))"
         " AS has_rival FROM payments y LEFT JOIN LATERAL (SELECT id, state FROM payment_attempts"

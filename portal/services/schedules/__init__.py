@@ -19,6 +19,7 @@ from portal.services.schedules._due import (
     start_due_runs,
 )
 from portal.services.schedules._preview import (
+    PreviewedDue,
     RuleNeverDue,
     SchedulePreview,
     preview_schedule,
@@ -27,6 +28,7 @@ from portal.services.schedules._preview import (
 __all__ = [
     "RETRY_SECONDS",
     "WAIT_HOURS_MAX",
+    "PreviewedDue",
     "RuleNeverDue",
     "ScheduleChanged",
     "ScheduleNameInvalid",

@@ -1,13 +1,14 @@
-"""Deciding about a payment: try it now, stop it, ask the gateway what became of it."""
+"""Deciding about a payment: try it now, move its next try, stop it, ask the gateway about it."""
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, TextAreaField
+from wtforms import DateField, HiddenField, TextAreaField
 from wtforms.validators import InputRequired, Length
 
 from portal.clock import now_utc, today
@@ -15,14 +16,18 @@ from portal.domain.errors import Conflict, Invalid, PortalError
 from portal.domain.users import Permission
 from portal.queries.payments import PaymentRow, get_payment
 from portal.services.payments import (
+    MOVE_DAYS_MAX,
+    MoveReasonInvalid,
+    RetryDayInvalid,
     StopReasonInvalid,
     ask_gateway_now,
     list_attempts_max,
+    move_retry,
     retry_payment_now,
     stop_payment,
 )
 from portal.web.access import require
-from portal.web.formats import money
+from portal.web.formats import day, money
 from portal.web.htmx import render_part
 from portal.web.once import answer_once, new_request_key
 from portal.web.payments._actions import why_not
@@ -43,6 +48,24 @@ class StopForm(FlaskForm):  # type: ignore[misc]  # it carries no types
         "Reason",
         [
             InputRequired("Say why the payment is stopped."),
+            Length(
+                max=REASON_CHARACTERS_MAX,
+                message=f"Say it in at most {REASON_CHARACTERS_MAX} characters.",
+            ),
+        ],
+    )
+
+
+class MoveForm(FlaskForm):  # type: ignore[misc]  # it carries no types
+    """For which day the next try is planned instead, why, and which version was seen."""
+
+    version = HiddenField()
+    request_key = HiddenField()
+    day = DateField("New day", [InputRequired("Enter the day of the next try.")])
+    reason = TextAreaField(
+        "Reason",
+        [
+            InputRequired("Say why the try is moved."),
             Length(
                 max=REASON_CHARACTERS_MAX,
                 message=f"Say it in at most {REASON_CHARACTERS_MAX} characters.",
@@ -74,6 +97,50 @@ def retry(payment_id: UUID) -> ResponseReturnValue:
         return _home(payment_id), "A new attempt is on its way to the gateway."
 
     return _answer(payment_id, work, _retry_page)
+
+
+@bp.get(f"{PAYMENT}/move")
+@require(Permission.CONTROL_PAYMENTS)
+def ask_move(payment_id: UUID) -> ResponseReturnValue:
+    """Ask for another day for the next try, and why."""
+    payment = get_payment(payment_id)
+    form = MoveForm(
+        formdata=None,
+        day=payment.next_attempt_on,
+        version=str(payment.version),
+        request_key=new_request_key(),
+    )
+    return _move_page(payment, form)
+
+
+@bp.post(f"{PAYMENT}/move")
+@require(Permission.CONTROL_PAYMENTS)
+def move(payment_id: UUID) -> ResponseReturnValue:
+    """Plan the next try of a payment for another day."""
+    form = MoveForm()
+    if not form.validate_on_submit():
+        return _move_page(get_payment(payment_id), form, status=422)
+    chosen: date = form.day.data
+
+    def work() -> tuple[str, str]:
+        move_retry(
+            payment_id=payment_id,
+            version=_version(),
+            day=chosen,
+            reason=form.reason.data,
+            on=today(current_organisation().zone),
+            actor=current_actor(),
+            now=now_utc(),
+        )
+        return _home(payment_id), f"The next try is planned for {day(chosen).striptags()} now."
+
+    def again(payment: PaymentRow, refused: PortalError) -> ResponseReturnValue:
+        if not isinstance(refused, MoveReasonInvalid | RetryDayInvalid):
+            return _move_page(payment, form, refused)
+        form[str(refused.field)].errors = [refused.message]
+        return _move_page(payment, form, status=422)
+
+    return _answer(payment_id, work, again)
 
 
 @bp.get(f"{PAYMENT}/stop")
@@ -159,6 +226,15 @@ def _retry_page(payment: PaymentRow, refused: PortalError | None = None) -> Resp
         attempts_max=planned,
         collected=money(collected_minor, payment.currency),
     )
+
+
+def _move_page(
+    payment: PaymentRow, form: MoveForm, refused: PortalError | None = None, *, status: int = 200
+) -> ResponseReturnValue:
+    first_on = today(current_organisation().zone)
+    last_on = first_on + timedelta(days=MOVE_DAYS_MAX)
+    form.day.render_kw = {"min": first_on.isoformat(), "max": last_on.isoformat()}
+    return _page(payment, "move", refused, status=status, form=form, last_on=last_on)
 
 
 def _stop_page(

@@ -39,6 +39,7 @@ def list_actions(payment: PaymentRow) -> list[Action]:
         )
         for name, label, picture, key in (
             ("retry", "Try now", "again", "t"),
+            ("move", "Move", "calendar", "m"),
             ("stop", "Stop", "stop", "s"),
             ("query", "Ask the gateway now", "question", "q"),
         )
@@ -67,7 +68,12 @@ def lacks_role() -> str | None:
 
 def why_not(payment: PaymentRow, name: str) -> str | None:
     """Say why an action is not possible in the state the payment is in; None when it is."""
-    return {"retry": _why_no_retry, "stop": _why_no_stop, "query": _why_no_query}[name](payment)
+    return {
+        "retry": _why_no_retry,
+        "move": _why_no_move,
+        "stop": _why_no_stop,
+        "query": _why_no_query,
+    }[name](payment)
 
 
 def _why_no_retry(payment: PaymentRow) -> str | None:
@@ -79,6 +85,16 @@ def _why_no_retry(payment: PaymentRow) -> str | None:
         return "the gateway has said two things about it; settle that first, and then stop it"
     if payment.worklist and is_refused_for_good(payment.reason_code, payment.worklist):
         return "the bank refuses for good; agree with the payer on another way"
+    return _nothing_left(payment)
+
+
+def _why_no_move(payment: PaymentRow) -> str | None:
+    if payment.is_movable:
+        return None
+    if payment.is_under_way or payment.state is PaymentState.PROCESSING:
+        return "what is on its way to the gateway cannot be called back; wait for the outcome"
+    if payment.worklist is not None:
+        return "no other try is planned"
     return _nothing_left(payment)
 
 

@@ -13,6 +13,7 @@ from portal.queries.payments import (
     list_attempts_of_payment,
     list_payment_history,
 )
+from portal.queries.refunds import list_refunds_of_payment
 from portal.queries.tables import PAYMENT_TABLE
 from portal.services.payments import list_attempts_max
 from portal.web.access import require
@@ -57,6 +58,7 @@ def show(payment_id: UUID) -> ResponseReturnValue:
         attempts=attempts,
         attempts_max=list_attempts_max(payment_ids=[payment_id], on=on).get(payment_id, 0),
         allocations=list_allocations_of_payment(payment_id),
+        refunds=list_refunds_of_payment(payment_id),
         plans=list_plans(payment),
         happened=list_happenings(history),
         is_whole=len(history) < HISTORY_ROWS_MAX,

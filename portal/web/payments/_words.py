@@ -63,6 +63,7 @@ class _Saying(NamedTuple):
 _SAYINGS = {
     "payment.started": _Saying("Collection started", "half", "info"),
     "payment.retry_requested": _Saying("Another try was ordered", "again", "info"),
+    "payment.moved": _Saying("The next try was moved", "calendar", "info"),
     "payment.succeeded": _Saying("Collected and booked", "tick", "ok"),
     "payment.recorded": _Saying("Recorded by hand", "tick", "ok"),
     "payment.cancelled": _Saying("Cancelled", "close"),
@@ -71,6 +72,9 @@ _SAYINGS = {
     "payment.reduced": _Saying("Made smaller: part of the invoice was paid otherwise"),
     "payment.contradicted": _Saying("The gateway has said two things", "question", "hold"),
     "payment.mismatched": _Saying("The gateway's answer does not fit", "question", "hold"),
+    "payment.refund_requested": _Saying("A refund was asked for", "money", "info"),
+    "payment.refunded": _Saying("Given back to the payer", "money", "ok"),
+    "payment.partly_refunded": _Saying("Partly given back to the payer", "money", "ok"),
     "payment.query_requested": _Saying("The gateway was asked", "question", "info"),
     "attempt.sent": _Saying("Sent to the gateway", "right", "info"),
     "attempt.pending": _Saying("Accepted by the gateway", "half", "info"),
@@ -133,13 +137,15 @@ def say_happening(row: HistoryRow) -> Happening:
     if row.reason and row.reason != row.reason_text:
         # What a gateway says is quoted beside what its code means; a person is quoted as well.
         notes.append(f"“{row.reason}”")
+    if row.kind == "payment.moved":
+        notes.insert(0, _say_move(row))
     return Happening(
         words=words,
         when=row.happened_at,
         picture=saying.picture,
         tone=saying.tone,
         by=row.actor if row.actor and row.actor not in MACHINES else None,
-        note=" ".join(note for note in notes if note) or None,
+        note=Markup(" ").join(note for note in notes if note) or None,
     )
 
 
@@ -148,11 +154,19 @@ def list_plans(payment: PaymentRow) -> list[Happening]:
     plans = []
     if payment.next_attempt_on is not None:
         words = f"{say_ordinal(payment.attempts_count + 1)} attempt"
-        plans.append(Happening(words, payment.next_attempt_on, "again", "warn", is_planned=True))
+        note = f"Moved by {payment.moved_by}" if payment.moved_by else None
+        plans.append(
+            Happening(words, payment.next_attempt_on, "again", "warn", note=note, is_planned=True)
+        )
     if payment.is_askable and payment.next_query_at is not None:
         words = "The gateway is asked again"
         plans.append(Happening(words, payment.next_query_at, "question", "hold", is_planned=True))
     return plans
+
+
+def _say_move(row: HistoryRow) -> str:
+    before, after = (day(date.fromisoformat(row.details[name])) for name in ("from", "to"))
+    return Markup("From {} to {}.").format(before, after)
 
 
 def _say_what_follows(payment: PaymentRow, on: date) -> Markup | str:

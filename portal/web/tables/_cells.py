@@ -48,7 +48,9 @@ def cells_of(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[list[Cell]]:
             if way is not None:
                 thing_id = row[id_places[column.noun]]
                 address = way.replace("0", public_id(column.noun, thing_id)) if thing_id else None
-            line.append(_cell(column, row[place], money, address, is_head=column.name == head))
+            cell = _cell(column, row[place], money, address, is_head=column.name == head)
+            note = column.note and row[places[column.note]]
+            line.append(_with_note(cell, table, column.note, note) if note else cell)
         cells.append(line)
     return cells
 
@@ -86,6 +88,15 @@ def _cell(
     is_name = is_head and column.kind is Kind.COUNT
     shown = str(value) if is_name else _shown(column, value, money)
     return Cell(column.words, shown, address, css, is_head=is_head)
+
+
+def _with_note(cell: Cell, table: Table, name: str, note: Any) -> Cell:
+    """Say behind a value what another column has to say about it."""
+    told = table.column(name)
+    assert told is not None
+    words = Markup("{}, {} {}").format(cell.text, told.words.lower(), note)
+    # What is longer than a date may be broken.
+    return cell._replace(text=words, css="")
 
 
 def _shown(column: Column, value: Any, money: Callable[[int], str]) -> str | Markup:

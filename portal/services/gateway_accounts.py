@@ -1,0 +1,106 @@
+"""The rate of a gateway account: how many calls a second go to it, set by who knows its limit."""
+
+from datetime import datetime
+from uuid import UUID
+
+from portal.db import current_organisation_id, transaction
+from portal.domain.errors import Conflict, Invalid
+from portal.domain.gateway_accounts import (
+    BURST_MAX,
+    RATE_DECIMALS_MAX,
+    RATE_MAX,
+    RATE_MIN,
+    AccountRate,
+)
+from portal.domain.users import Actor
+from portal.queries.gateway_accounts import (
+    TOKENS_LEFT,
+    GatewayAccountMissing,
+    get_account_state,
+)
+from portal.queue import ring
+from portal.services.events import record_event
+from portal.services.messages import DELIVERY_BELL
+from portal.sql import execute, fetch_one
+
+
+class RateInvalid(Invalid):
+    """The rate was not changed: {reason}."""
+
+    reason: str
+
+
+class RateChanged(Conflict):
+    """Somebody else has changed the rate of this account since you looked. Nothing was changed now;
+    look at it again, and change what you see then."""
+
+
+def set_account_rate(
+    *,
+    gateway_account_id: UUID,
+    rate: AccountRate,
+    actor: Actor,
+    now: datetime,
+    seen: AccountRate | None = None,
+) -> None:
+    """Let a gateway account be called at another rate from now on.
+
+    Shape: `seen` is the rate that the person saw; None takes any. What has gathered at the old rate
+    stays, as far as the new one has room for it.
+    Raises: RateInvalid; GatewayAccountMissing; RateChanged.
+    """
+    _check(rate)
+    with transaction():
+        locked = fetch_one(
+            "SELECT id FROM gateway_accounts WHERE organisation_id = %s AND id = %s"
+            " FOR NO KEY UPDATE",
+            (current_organisation_id(), gateway_account_id),
+        )
+        if locked is None:
+            raise GatewayAccountMissing
+        before = get_account_state(gateway_account_id).rate
+        if seen is not None and seen != before:
+            raise RateChanged
+        if rate == before:
+            return
+        execute(
+            f"UPDATE gateway_accounts g SET tokens = LEAST(%(burst)s, {TOKENS_LEFT}),"
+            " refilled_at = GREATEST(g.refilled_at, clock_timestamp()),"
+            " rate_per_second = %(rate)s, burst = %(burst)s"
+            " WHERE g.organisation_id = %(o)s AND g.id = %(id)s",
+            {
+                "rate": rate.per_second,
+                "burst": rate.burst,
+                "o": current_organisation_id(),
+                "id": gateway_account_id,
+            },
+        )
+        record_event(
+            "gateway_account.rate_changed",
+            gateway_account_id,
+            actor=actor,
+            now=now,
+            details={"from": _told(before), "to": _told(rate)},
+        )
+        ring(DELIVERY_BELL)
+
+
+def _check(rate: AccountRate) -> None:
+    """Refuse a rate outside of the bounds.
+
+    Raises: RateInvalid.
+    """
+    per_second = rate.per_second
+    if not per_second.is_finite() or not RATE_MIN <= per_second <= RATE_MAX:
+        reason = f"it is {RATE_MIN} to {RATE_MAX} calls a second"
+        raise RateInvalid(reason=reason, field="per_second")
+    if per_second != round(per_second, RATE_DECIMALS_MAX):
+        reason = f"calls a second have at most {RATE_DECIMALS_MAX} decimals"
+        raise RateInvalid(reason=reason, field="per_second")
+    if not 1 <= rate.burst <= BURST_MAX:
+        reason = f"1 to {BURST_MAX} calls may go at once"
+        raise RateInvalid(reason=reason, field="burst")
+
+
+def _told(rate: AccountRate) -> dict[str, str | int]:
+    return {"per_second": f"{rate.per_second.normalize():f}", "burst": rate.burst}
