@@ -15,6 +15,7 @@ from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler
 
+from jobs.case_watching import look_after_organisations
 from jobs.engine import close_runs
 from portal.app import create_app
 from portal.clock import now_utc
@@ -23,6 +24,7 @@ from portal.db import transaction
 from portal.queries.organisations import list_gateway_accounts, list_organisations
 from portal.queue import open_redis, ring_now
 from portal.services.batches import BELL, list_working_organisations
+from portal.services.cases import watch_organisations
 from portal.services.gateways import settings
 from portal.services.messages import (
     DELIVERY_BELL,
@@ -79,6 +81,7 @@ def tick() -> None:
     ring_due()
     close_runs()
     _catch_up_on_events(now_utc())
+    look_after_organisations()
 
 
 def ring_due() -> bool:
@@ -131,6 +134,15 @@ def register_tick(scheduler: Scheduler, config: Config) -> None:
     log.info("tick.registered", seconds=config.tick_seconds)
 
 
+def watch_beside(app: Flask) -> None:
+    """Look for what did not come also where no worker is left that ticks."""
+    try:
+        with app.app_context():
+            watch_organisations(now=now_utc())
+    except Exception as error:  # noqa: BLE001 - the clock must go on whatever becomes of this
+        log.warning("watch.failed", error=repr(error))
+
+
 def run_scheduler(config: Config) -> None:
     """Run the clock until it is told to stop."""
     app: Flask = create_app(config)
@@ -145,6 +157,7 @@ def run_scheduler(config: Config) -> None:
                     register_tick(scheduler, config)
                 except redis.RedisError as error:
                     log.warning("tick.not_registered", error=str(error))
+                watch_beside(app)
 
         register_tick(scheduler, config)
         threading.Thread(target=keep_registered, name="register", daemon=True).start()

@@ -21,12 +21,14 @@ from rq.serializers import JSONSerializer
 from jobs import engine, message_delivery  # noqa: F401
 from jobs.schedule import TICK, ring_due
 from portal.app import create_app
+from portal.clock import now_utc
 from portal.config import Config
 from portal.db import forget_connections
 from portal.extensions import db
 from portal.processes import die_with_parent
 from portal.queue import open_queue, open_redis
 from portal.services.batches import BELL
+from portal.services.cases import watch_organisations
 from portal.services.messages import DELIVERY_BELL
 from portal.services.schedules import start_due_runs
 
@@ -67,6 +69,7 @@ class PortalWorker(Worker):
                 start_due_runs()
                 ring_due()
                 engine.close_runs()
+                watch_organisations(now=now_utc())
         except Exception as error:  # noqa: BLE001 - an idle look must not end the worker
             log.warning("worker.look_failed", error=repr(error))
 

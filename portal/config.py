@@ -31,6 +31,7 @@ from portal.settings import (
     word,
     written,
 )
+from portal.thresholds import Thresholds
 
 PREFIX = "PORTAL_"
 # These carry the names that hosting platforms hand out, so they have no prefix.
@@ -51,7 +52,7 @@ class ShownSetting(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Thresholds):
     """What the portal is told by its environment, checked; a value object that never changes."""
 
     database_url: str | None = setting(
@@ -225,6 +226,11 @@ class Config:
     approval_sum_minor_min: int = setting(
         100_000_000_000_000,
         "Sum in minor units from which on a run waits for the approval of a second person.",
+        read=whole(1, 10**17),
+    )
+    refund_approval_minor_min: int = setting(
+        10_000,
+        "Amount in minor units from which on a refund waits for the approval of a second person.",
         read=whole(1, 10**17),
     )
 

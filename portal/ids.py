@@ -20,6 +20,9 @@ PREFIXES = {
     "message": "msg",
     "inbox_message": "inb",
     "brake": "brk",
+    "gateway_account": "gwa",
+    "refund": "rfd",
+    "case": "cas",
 }
 
 

@@ -337,6 +337,25 @@ def make_inbox_message(*, organisation_id: UUID | None = None, **over: Any) -> A
         return insert_row("inbox_messages", **{**columns, **over})
 
 
+def make_open_case(*, organisation_id: UUID | None = None, **over: Any) -> Any:
+    """Insert a case about an attempt whose outcome nobody knows."""
+    with _home(organisation_id) as owner:
+        columns = {
+            "organisation_id": owner,
+            "id": new_id(),
+            "kind": "unknown_outcome_late",
+            "state": "open",
+            "subject_type": "attempt",
+            "subject_id": new_id(),
+            "subject_name": f"attempt-{next(_serial)}",
+            "since_at": NOW,
+            "opened_at": NOW,
+            "amount_minor": 11_900,
+            "currency": currency_of(owner),
+        }
+        return insert_row("cases", **{**columns, **over})
+
+
 def columns_of(row: Any) -> Mapping[str, Any]:
     """Return a row as a dictionary, for making another like it."""
     return dict(row._asdict())

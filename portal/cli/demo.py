@@ -110,7 +110,7 @@ def _play(
     from portal.app import create_app
     from portal.cli.scenario import Scenario, play, summarise
     from portal.clock import now_utc
-    from portal.domain.users import Role
+    from portal.domain.users import Actor, Role
     from portal.services.seed import seed_world
     from portal.services.users import add_user
 
@@ -120,14 +120,15 @@ def _play(
         tell(f"inventing {invoices} invoices")
         organisations = seed_world(invoices_count=invoices, seed=seed, on=first_on, now=now)
         password = secrets.token_urlsafe(18)
-        add_user(
+        user_id = add_user(
             email=DEMO_EMAIL,
             name="Demo Manager",
             password=password,
             memberships=[(organisation.id, Role.MANAGER) for organisation in organisations],
             now=now,
         )
-        scenario = Scenario(config, organisations, first_on, tell)
+        manager = Actor("person", user_id, "Demo Manager")
+        scenario = Scenario(config, organisations, first_on, tell, manager)
         play(scenario)
         return summarise(scenario, seed=seed), password
 
@@ -170,7 +171,7 @@ def _print(summary: dict[str, Any]) -> None:
     for currency, sums in summary["amounts"].items():
         amounts.add_row(currency, *(sums[name] for name in names))
     console.print(amounts)
-    for name in ("invoices", "payments", "gateway"):
+    for name in ("invoices", "payments", "refunds", "gateway"):
         console.print(f"[bold]{name.capitalize()}[/]: {json.dumps(summary[name])}")
     if summary["findings"]:
         console.print(f"[bold red]Findings[/]: {json.dumps(summary['findings'])}")

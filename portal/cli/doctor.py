@@ -16,6 +16,8 @@ from portal.local.binaries import postgres_folder, server_user, valkey_program
 from portal.paths import MIGRATIONS, STATIC, TEMPLATES
 
 PYTHON_OLDEST = (3, 11)
+# So many looks for what did not come may be left out before somebody has to see to it.
+WATCHES_MISSED_MAX = 10
 
 
 class Check(NamedTuple):
@@ -80,6 +82,7 @@ def _database(config: Config) -> Iterator[Check]:
         yield from _attempt("private database", lambda: _private_database(config))
         return
     yield from _attempt("database", lambda: _configured_database(config))
+    yield from _attempt("watch", lambda: _watch(config))
 
 
 def _private_database(config: Config) -> Check:
@@ -113,6 +116,30 @@ def _configured_database(config: Config) -> Check:
         said = f"it is at revision {has or '(none)'}, this version needs {needs}."
         return Check("database", said, "Run `portal db upgrade`.")
     return Check("database", f"PostgreSQL {version} answers, at revision {has}.")
+
+
+def _watch(config: Config) -> Check:
+    """Say how long ago it was last looked for what did not come, where that was longest ago."""
+    import sqlalchemy
+
+    from portal.db import APP_ROLE
+
+    engine = sqlalchemy.create_engine(config.required("database_url"))
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"SET ROLE {APP_ROLE}"))
+        late = connection.execute(
+            sqlalchemy.text(
+                "SELECT code, floor(extract(epoch FROM now() - COALESCE(watched_at, created_at)))"
+                " AS seconds FROM organisations ORDER BY 2 DESC LIMIT 1"
+            )
+        ).first()
+    engine.dispose()
+    if late is None:
+        return Check("watch", "there is no organisation to look after yet.")
+    said = f"{late.code} was last looked after {late.seconds} seconds ago."
+    is_late = late.seconds > config.watch_seconds * WATCHES_MISSED_MAX
+    mend = "Start `portal scheduler` and `portal worker`, or look into their logs."
+    return Check("watch", said, mend if is_late else "")
 
 
 def _redis(config: Config) -> Iterator[Check]:

@@ -24,22 +24,28 @@ from portal.queries.organisations import (
     list_bank_accounts,
     list_gateway_accounts,
 )
+from portal.queries.refunds import list_refundable_payments
 from portal.queries.settlements import list_payouts
 from portal.queries.summary import (
     count_documents,
     count_payments,
+    count_refunds,
     count_unsettled,
     list_steps,
     sum_amounts,
 )
 from portal.services.batches import RunOrder, start_run
 from portal.services.messages import request_events
+from portal.services.refunds import RefundWish, approve_refund, request_refund
 from portal.services.seed import SeededOrganisation
 from portal.services.settlements import record_bank_line
 
 OPERATOR = Actor("portal", None, "demo")
 # Days after the first one on which something falls due: collections, retries, returns.
 DATES_AFTER = (0, 15, 18, 23, 31, 33, 40, 47, 54, 61)
+# Days after which money of some payments is given back.
+REFUNDS_AFTER = (18, 40)
+REFUNDS_A_DAY = 4
 DAILY_JOBS = ("deposit_matching", "payment_retrying", "payment_collection", "settlement_closing")
 # After these the gateway is at work, and the next job is to see what came of it.
 ASKING_JOBS = ("payment_collection", "settlement_closing")
@@ -47,6 +53,16 @@ FINISHED = ("completed", "failed", "stopped", "abandoned")
 POLL_SECONDS = 0.05
 STUCK_SECONDS = 90.0
 PAYOUTS_MAX = 50  # More than were recorded since the last morning.
+
+
+GATEWAY_FIGURES = (
+    "requests",
+    "charges",
+    "charged_twice",
+    "refunds",
+    "refunded_beyond_charge",
+    "faults",
+)
 
 
 class Stuck(Unavailable):
@@ -62,6 +78,7 @@ class Scenario(NamedTuple):
     organisations: Sequence[SeededOrganisation]
     first_on: date
     tell: Callable[[str], None]
+    approver: Actor = OPERATOR
 
 
 def play(scenario: Scenario) -> None:
@@ -72,12 +89,43 @@ def play(scenario: Scenario) -> None:
             run_everywhere(scenario, job, on)
             if job in ASKING_JOBS:
                 wait_until_settled(scenario)
+        if days in REFUNDS_AFTER:
+            give_back(scenario, on)
+            wait_until_settled(scenario)
         for organisation in scenario.organisations:
             bring_bank_lines(organisation, on + timedelta(days=1))
     last_on = scenario.first_on + timedelta(days=DATES_AFTER[-1] + 1)
     for job in ("settlement_closing", "ledger_check"):
         run_everywhere(scenario, job, last_on)
     wait_until_settled(scenario)
+
+
+def give_back(scenario: Scenario, on: date) -> None:
+    """Give money of some payments back: small amounts at once, large ones by a second person.
+
+    Shape: the last large one is left to whoever looks at the demo.
+    """
+    scenario.tell(f"{on} refunds")
+    limit = scenario.config.refund_approval_minor_min
+    for organisation in scenario.organisations:
+        with acting_for(organisation.id):
+            large = [
+                refund_id
+                for payment_id, amount_minor in list_refundable_payments(limit=REFUNDS_A_DAY)
+                if (refund_id := _ask_back(payment_id, amount_minor, limit, on))
+            ]
+            for refund_id in large[:-1]:
+                approve_refund(refund_id=refund_id, actor=scenario.approver, now=now_utc())
+
+
+def _ask_back(payment_id: UUID, amount_minor: int, limit: int, on: date) -> UUID | None:
+    """Ask for a refund, and return it when it waits for a second person."""
+    # Every other one whole: both kinds of end are to be seen.
+    is_whole = payment_id.int % 2 == 0
+    wished_minor = amount_minor if is_whole else max(1, amount_minor // 3)
+    wish = RefundWish(payment_id, wished_minor, "The payer has paid twice.")
+    refund_id = request_refund(wish=wish, on=on, actor=OPERATOR, now=now_utc())
+    return refund_id if wished_minor >= limit else None
 
 
 def run_everywhere(scenario: Scenario, job: str, on: date) -> None:
@@ -157,6 +205,7 @@ def summarise(scenario: Scenario, *, seed: int) -> dict[str, Any]:
         "organisations": len(scenario.organisations),
         "invoices": {"read": 0, "issued": 0, "refused": 0},
         "payments": {"succeeded": 0, "failed": 0, "worklist": {}},
+        "refunds": {},
         "gateway": ask_gateway(scenario.config),
         "amounts": {},
         "steps": [],
@@ -173,6 +222,8 @@ def summarise(scenario: Scenario, *, seed: int) -> dict[str, Any]:
             worklist = summary["payments"]["worklist"]
             for name, count in payments["worklist"].items():
                 worklist[name] = worklist.get(name, 0) + count
+            for name, count in count_refunds().items():
+                summary["refunds"][name] = summary["refunds"].get(name, 0) + count
             for row in sum_amounts():
                 sums = amounts.setdefault(row.pop("currency"), dict.fromkeys(row, 0))
                 for name, minor in row.items():
@@ -211,4 +262,4 @@ def ask_gateway(config: Config) -> dict[str, Any]:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         report: dict[str, Any] = json.load(answer)
-    return {name: report[name] for name in ("requests", "charges", "charged_twice", "faults")}
+    return {name: report[name] for name in GATEWAY_FIGURES}

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     VIEW_PAYMENTS = "see the payments and their attempts"
     RECORD_PAYMENTS = "record a payment by hand"
     CONTROL_PAYMENTS = "try a payment again or stop it"
+    REQUEST_REFUNDS = "ask that money of a payment is given back"
+    APPROVE_REFUNDS = "approve or decline a refund that another person has asked for"
     VIEW_PAYERS = "see the payers"
     VIEW_RUNS = "see the runs"
     START_RUNS = "start a run"
@@ -41,6 +43,9 @@ class Permission(StrEnum):
     VIEW_MESSAGES = "see the messages from and to the gateways, and the brakes"
     CONTROL_MESSAGES = "send a message again, withdraw it or handle it again"
     PULL_BRAKES = "pull or release an emergency brake"
+    CHANGE_RATES = "change the rate of a gateway account"
+    VIEW_CASES = "see the cases"
+    CLOSE_CASES = "close a case"
 
 
 _READING = frozenset(
@@ -52,6 +57,7 @@ _READING = frozenset(
         Permission.VIEW_PAYERS,
         Permission.VIEW_RUNS,
         Permission.VIEW_MESSAGES,
+        Permission.VIEW_CASES,
     }
 )
 _CLERKING = _READING | {
@@ -59,6 +65,7 @@ _CLERKING = _READING | {
     Permission.ISSUE_INVOICES,
     Permission.RECORD_PAYMENTS,
     Permission.CONTROL_PAYMENTS,
+    Permission.REQUEST_REFUNDS,
     Permission.START_RUNS,
     Permission.CONTROL_RUNS,
 }
@@ -71,7 +78,14 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.OPERATOR: _READING | _OPERATING | {Permission.CONTROL_RUNS},
     Role.MANAGER: _CLERKING
     | _OPERATING
-    | {Permission.VOID_INVOICES, Permission.APPROVE_RUNS, Permission.CHANGE_SCHEDULES},
+    | {
+        Permission.VOID_INVOICES,
+        Permission.APPROVE_RUNS,
+        Permission.APPROVE_REFUNDS,
+        Permission.CHANGE_SCHEDULES,
+        Permission.CLOSE_CASES,
+        Permission.CHANGE_RATES,
+    },
 }
 
 
@@ -82,6 +96,8 @@ class Scope(State):
     INVOICES_WRITE = "invoices:write", "Write, issue and void invoices"
     PAYMENTS_WRITE = "payments:write", "Record payments, try them again, stop them"
     RUNS_WRITE = "runs:write", "Start, stop and restart runs"
+    SCHEDULES_WRITE = "schedules:write", "Change when runs start by themselves"
+    MESSAGES_WRITE = "messages:write", "Send messages again and withdraw them"
 
 
 SCOPE_PERMISSIONS: Mapping[Scope, frozenset[Permission]] = {
@@ -91,6 +107,8 @@ SCOPE_PERMISSIONS: Mapping[Scope, frozenset[Permission]] = {
     ),
     Scope.PAYMENTS_WRITE: frozenset({Permission.RECORD_PAYMENTS, Permission.CONTROL_PAYMENTS}),
     Scope.RUNS_WRITE: frozenset({Permission.START_RUNS, Permission.CONTROL_RUNS}),
+    Scope.SCHEDULES_WRITE: frozenset({Permission.CHANGE_SCHEDULES}),
+    Scope.MESSAGES_WRITE: frozenset({Permission.CONTROL_MESSAGES}),
 }
 
 

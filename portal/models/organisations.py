@@ -13,6 +13,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from portal.domain.gateway_accounts import BURST_MAX, RATE_MAX, RATE_MIN
 from portal.models.base import (
     Base,
     CreatedMixin,
@@ -41,6 +42,9 @@ class Organisation(IdMixin, CreatedMixin, Base):
     zone: Mapped[str] = mapped_column(server_default=text("'Europe/London'"))
     locale: Mapped[str] = mapped_column(server_default=text("'en_GB'"))
     holiday_calendar: Mapped[str] = mapped_column(server_default=text("'ECB'"))
+    # When it was last looked for what did not come: work, and money.
+    watched_at: Mapped[datetime | None]
+    books_watched_at: Mapped[datetime | None]
 
 
 class NumberSeries(OrganisationMixin, Base):
@@ -70,7 +74,11 @@ class GatewayAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
         organisation_key(),
         UniqueConstraint("code"),
         UniqueConstraint("organisation_id", "id", "currency"),
-        CheckConstraint("rate_per_second > 0 AND burst > 0 AND tokens >= 0", name="rate_positive"),
+        CheckConstraint(
+            f"rate_per_second BETWEEN {RATE_MIN} AND {RATE_MAX}"
+            f" AND burst BETWEEN 1 AND {BURST_MAX} AND tokens >= 0",
+            name="rate_in_range",
+        ),
         currency_check(),
     )
 
@@ -86,6 +94,8 @@ class GatewayAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
     burst: Mapped[int] = mapped_column(Integer, server_default=text("2000"))
     tokens: Mapped[float] = mapped_column(Double, server_default=text("2000"))
     refilled_at: Mapped[Instant] = mapped_column(server_default=text("now()"))
+    # When its own record was last compared with ours.
+    compared_at: Mapped[datetime | None]
 
 
 class BankAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):

@@ -38,7 +38,7 @@ LEFT_OUT_SENTENCES = {
     "on_worklist": "A payment of it waits for a person to look at it.",
     "payer_on_hold": "The payer is on hold.",
     "no_mandate": "The payer has no active mandate in this currency.",
-    "stopped": "A person stopped collecting it through this mandate.",
+    "stopped": "A person stopped collecting it through this mandate, or gave money back.",
     "planned_later": "It is planned for a later date.",
     "for_a_person": "A person is to look at it first.",
 }
@@ -125,7 +125,7 @@ def _invoices_to_collect(business_on: date, _parameters: Mapping[str, Any]) -> P
         " AND NOT EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
         " AND (y.state IN ('scheduled', 'processing', 'requires_action')"
         " OR y.state IN ('failed', 'cancelled') AND y.worklist IS NOT NULL"
-        " OR y.mandate_id = m.id AND y.reason_code = %(stopped)s))",
+        " OR y.mandate_id = m.id AND (y.reason_code = %(stopped)s OR y.refunded_minor > 0)))",
         {"business_on": business_on, "stopped": STOPPED_REASON},
     )
 
@@ -211,7 +211,8 @@ def _invoices_left_out(business_on: date) -> Population:
         " AND m.state = 'active' LEFT JOIN (SELECT invoice_id,"
         " bool_or(state IN ('scheduled', 'processing', 'requires_action')) AS is_open,"
         " bool_or(state IN ('failed', 'cancelled') AND worklist IS NOT NULL) AS is_waiting,"
-        " array_agg(mandate_id) FILTER (WHERE reason_code = %(stopped)s) AS stopped"
+        " array_agg(mandate_id) FILTER (WHERE reason_code = %(stopped)s OR refunded_minor > 0)"
+        " AS stopped"
         " FROM payments WHERE state IN ('scheduled', 'processing', 'requires_action', 'failed',"
         " 'cancelled') GROUP BY invoice_id) y ON y.invoice_id = i.id"
         f" WHERE {_WAITING_TO_COLLECT}",

@@ -47,6 +47,12 @@ def count_payments() -> dict[str, Any]:
     }
 
 
+def count_refunds() -> dict[str, int]:
+    """Count the refunds by state, those states that there are."""
+    rows = fetch("SELECT state, count(*)::int AS n FROM refunds GROUP BY state ORDER BY state")
+    return {each.state: each.n for each in rows}
+
+
 def sum_amounts() -> list[dict[str, Any]]:
     """Sum what was issued, credited, collected, returned and is open, per currency."""
     return fetch_dicts(
@@ -91,7 +97,9 @@ def count_unsettled() -> int:
     row = fetch_one(
         "SELECT (SELECT count(*) FROM messages WHERE state = 'ready')"
         " + (SELECT count(*) FROM inbox_messages WHERE state = 'ready')"
-        " + (SELECT count(*) FROM payments WHERE state = 'processing' AND worklist IS NULL) AS n"
+        " + (SELECT count(*) FROM payments WHERE state = 'processing' AND worklist IS NULL)"
+        " + (SELECT count(*) FROM refunds WHERE state IN ('approved', 'submitted')"
+        " AND worklist IS NULL) AS n"
     )
     assert row is not None
     return int(row.n)

@@ -26,12 +26,15 @@ from markupsafe import Markup
 
 from portal.domain.batches import ItemOutcome, RunState, list_startable_jobs
 from portal.domain.brakes import BrakeState
+from portal.domain.cases import CaseState
 from portal.domain.deposits import DepositState
+from portal.domain.gateway_accounts import BreakerState
 from portal.domain.invoices import InvoiceStatus
 from portal.domain.messages import InboxState, MessageState
 from portal.domain.money import currency_exponent, format_amount, parse_amount, parse_decimal
 from portal.domain.payers import MandateState
 from portal.domain.payments import AttemptState, PaymentState
+from portal.domain.refunds import RefundState
 from portal.domain.schedules import DueState
 from portal.domain.states import State
 from portal.queries.tables import WORKLISTS
@@ -66,7 +69,6 @@ TONES: dict[State, tuple[str, str]] = {
     RunState.PREPARED: IDLE,
     RunState.AWAITING_APPROVAL: PAUSED,
     RunState.STARTING: INFO,
-    RunState.STARTED: INFO,
     RunState.STOPPING: WARN,
     RunState.STOPPED: PAUSED,
     RunState.COMPLETED: OK,
@@ -94,24 +96,23 @@ TONES: dict[State, tuple[str, str]] = {
     AttemptState.PENDING: INFO,
     AttemptState.UNKNOWN: HOLD,
     AttemptState.SUCCEEDED: OK,
-    AttemptState.DECLINED: BAD,
     AttemptState.ERRORED: WARN,
     AttemptState.ABORTED: IDLE,
-    AttemptState.RETURNED: BAD,
     DepositState.EXPECTED: IDLE,
     DepositState.RECEIVED: INFO,
     DepositState.HELD: OK,
     DepositState.PARTIALLY_APPLIED: INFO,
     DepositState.APPLIED: IDLE,
     DepositState.RELEASE_REQUESTED: WARN,
-    DepositState.RELEASED: IDLE,
     DepositState.FORFEITED: IDLE,
     MandateState.DRAFT: IDLE,
-    MandateState.REQUESTED: INFO,
-    MandateState.ACTIVE: OK,
     MandateState.SUSPENDED: PAUSED,
     MandateState.CANCELLED: IDLE,
     MandateState.EXPIRED: IDLE,
+    CaseState.RESOLVED: OK,
+    BreakerState.CLOSED: OK,
+    BreakerState.OPEN: BAD,
+    BreakerState.PROBING: WARN,
     BrakeState.ACTIVE: BAD,
     BrakeState.RELEASED: OK,
     BrakeState.EXPIRED: IDLE,
@@ -134,6 +135,23 @@ TONES: dict[State, tuple[str, str]] = {
     PaymentState.CANCELLED: IDLE,
     PaymentState.PARTIALLY_REFUNDED: IDLE,
     PaymentState.REFUNDED: IDLE,
+    RefundState.REQUESTED: PAUSED,
+    RefundState.APPROVED: INFO,
+    RefundState.SUBMITTED: INFO,
+    RefundState.SUCCEEDED: OK,
+    RefundState.FAILED: BAD,
+    RefundState.DECLINED: IDLE,
+    RefundState.RETURNED: WARN,
+}
+
+# Nouns may store the same word, which is one key of a dictionary: those that look otherwise than
+# the one that has it above say so here.
+OWN_TONES: dict[type[State], dict[State, tuple[str, str]]] = {
+    AttemptState: {AttemptState.DECLINED: BAD, AttemptState.RETURNED: BAD},
+    CaseState: {CaseState.OPEN: WARN, CaseState.CLOSED: IDLE},
+    DepositState: {DepositState.RELEASED: IDLE},
+    MandateState: {MandateState.ACTIVE: OK, MandateState.REQUESTED: INFO},
+    RunState: {RunState.STARTED: INFO},
 }
 
 JOBS = {job.name: job.title for job in list_startable_jobs()}
@@ -267,7 +285,7 @@ def worklist_in_words(worklist: str) -> str:
 
 def tone_of(state: State) -> tuple[str, str]:
     """Return the tone and the picture of a state's badge."""
-    return TONES.get(state, IDLE)
+    return OWN_TONES.get(type(state), {}).get(state) or TONES.get(state, IDLE)
 
 
 def language() -> str:

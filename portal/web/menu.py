@@ -32,14 +32,20 @@ MENU = (
     MenuEntry("invoices.index", "Invoices", "invoices"),
     MenuEntry("payments.index", "Payments", "payments"),
     MenuEntry("attempts.index", "Attempts", "attempts"),
+    MenuEntry("refunds.index", "Refunds", "money"),
     MenuEntry("payers.index", "Payers", "payers"),
     MenuEntry("runs.index", "Runs", "runs"),
     MenuEntry("schedules.index", "Schedules", "calendar"),
+    MenuEntry("cases.index", "Cases", "alert"),
     MenuEntry("messages.index", "Messages", "message"),
     MenuEntry("brakes.index", "Brakes", "pause"),
 )
 # Pages that hang on the entry of another noun.
-BEHIND = {"inbox_messages": "messages"}
+BEHIND = {
+    "inbox_messages": "messages",
+    "forecast": "attempts",
+    "gateway_accounts": "brakes",
+}
 
 
 def menu_lines() -> list[MenuLine]:

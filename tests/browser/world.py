@@ -35,6 +35,7 @@ from portal.domain.schedules import OnHoliday
 from portal.domain.users import Permission, Role
 from portal.paths import ROOT
 from portal.services.brakes import pull_brake
+from portal.services.cases import Limits, close_case, watch
 from portal.services.payments import ResultKind
 from portal.services.schedules import ScheduleWish, add_schedule, start_due_runs
 from portal.services.users import add_user
@@ -55,6 +56,7 @@ from tests.factories import (
     make_payment,
     make_succeeded_payment,
 )
+from tests.services.refunding import make_refund
 from tests.web.conftest import make_worked_run
 
 PASSWORD = "four quiet harbour boats"
@@ -124,6 +126,9 @@ MAKERS: dict[str, Callable[[World], list[Any]]] = {
     "message_id": _ids("messages"),
     "inbox_message_id": _ids("inbox_messages"),
     "brake_id": _ids("brakes"),
+    "case_id": _ids("cases"),
+    "gateway_account_id": _ids("gateway_accounts"),
+    "refund_id": _ids("refunds"),
     "status": lambda _: list(WORDS),
     "code": lambda _: [error.code for error in list_errors()[:1]],
     "noun": lambda _: [tag["name"] for tag in describe_api()["tags"][:2]],
@@ -204,7 +209,17 @@ def _fill(world: World) -> None:
         "attempts": [attempt_of(succeeded), failed],
         "payers": [payer, *payers[1:]],
     }
+    _fill_refunds(world)
     _fill_operations(world)
+
+
+def _fill_refunds(world: World) -> None:
+    """Make a refund that waits for approval, one that was given back, and one that failed."""
+    world.rows["refunds"] = [
+        make_refund("requested", amount_minor=11_900),
+        make_refund("succeeded"),
+        make_refund("failed"),
+    ]
 
 
 def _fill_operations(world: World) -> None:
@@ -226,7 +241,26 @@ def _fill_operations(world: World) -> None:
         "messages": messages,
         "inbox_messages": [arrived],
         "brakes": [factories.read_row("brakes", brake_id)],
+        "cases": _add_cases(),
+        "gateway_accounts": [factories.gateway_account_of()],
     }
+
+
+def _add_cases() -> list[Any]:
+    """Make a case of whatever could be late here, one of them with all it can say, one closed."""
+    with transaction(factories.home.get()):
+        watch(limits=Limits(0, 0, 0, 0, 0, 0, 0), now=now_utc())
+        cases = fetch("SELECT DISTINCT ON (kind) * FROM cases ORDER BY kind, id")
+        reason = "The bank has found the money; it is booked by hand on the day it came."
+        close_case(case_id=cases[0].id, reason=reason, actor=factories.CLERK, now=now_utc())
+    large = factories.make_open_case(
+        kind="amount_differs",
+        subject_type="gateway_record",
+        subject_name="a-reference-of-another-system-that-is-as-long-as-references-may-become",
+        amount_minor=12_345_678_900,
+        details={"ours": "12345678900 EUR", "theirs": ""},
+    )
+    return [*cases[:3], large]
 
 
 def _add_schedules() -> list[Any]:

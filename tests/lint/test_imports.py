@@ -23,7 +23,8 @@ LAW: dict[str, tuple[str, ...]] = {
     "portal.extensions": (),
     "portal.settings": (),
     "portal.processes": (),
-    "portal.config": ("portal.settings",),
+    "portal.thresholds": ("portal.settings",),
+    "portal.config": ("portal.settings", "portal.thresholds"),
     "portal.sql": ("portal.extensions",),
     "portal.db": ("portal.extensions", "portal.sql"),
     "portal.queue": ("portal.db",),
@@ -73,6 +74,7 @@ LAW: dict[str, tuple[str, ...]] = {
     "jobs": JOBS,
     # The machinery of the jobs: it opens transactions, rings, calls gateways, starts processes.
     "jobs.engine": (*JOBS, "jobs", "portal.db", "portal.queue"),
+    "jobs.case_watching": (*JOBS, "portal.db", "portal.gateways"),
     "jobs.gateway_calls": (*JOBS, "portal.gateways"),
     "jobs.message_answers": (*JOBS, "portal.config", "portal.gateways"),
     "jobs.message_delivery": (
@@ -83,6 +85,7 @@ LAW: dict[str, tuple[str, ...]] = {
         "portal.gateways",
         "portal.queue",
     ),
+    "jobs.refund_answers": (*JOBS, "jobs", "portal.config", "portal.db", "portal.gateways"),
     "jobs.schedule": (*JOBS, "jobs", "portal.app", "portal.config", "portal.db", "portal.queue"),
     "jobs.worker": (*ANYTHING, "jobs"),
     "portal.app": ANYTHING,
@@ -109,6 +112,7 @@ NOUNS = (
     "payments",
     "deposits",
     "allocations",
+    "refunds",
     "settlements",
     "statements",
     "reminders",
@@ -117,6 +121,7 @@ NOUNS = (
     "batches",
     "schedules",
     "brakes",
+    "cases",
 )
 # A noun that needs one after it, each with its reason.
 LOOKS_AHEAD: dict[tuple[str, str], str] = {

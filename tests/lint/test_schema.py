@@ -37,6 +37,8 @@ APPEND_ONLY = {
     "message_deliveries",
     "postings",
 }
+# Only the database says which transaction has written their rows.
+SEALED = {"ledger_entries", "postings"}
 DELETABLE = {
     "idempotency_keys",
     "invoice_lines",
@@ -49,6 +51,7 @@ DELETABLE = {
 UNINDEXED = {
     "fk_invoices_invoices_organisation_id_corrects_id_currency": "corrections are found by payer",
     "fk_mandates_gateway_accounts_organisation_id_gateway_ac_29d4": "mandates are found by payer",
+    "fk_postings_ledger_entries_organisation_id_entry_id_sealed_xid": "the primary key leads to it",
     "fk_postings_ledger_accounts_organisation_id_credit_acco_de0c": "an account is summed whole",
     "fk_postings_ledger_accounts_organisation_id_debit_accou_ce86": "an account is summed whole",
     "fk_user_sessions_organisations_organisation_id": "sessions are found by token or person",
@@ -173,10 +176,24 @@ def test_the_app_role_may_do_what_each_table_is_for_and_no_more(schema: Database
     everything = tables(schema)
 
     assert granted(schema, "SELECT") == everything
-    assert granted(schema, "INSERT") == everything - {"alembic_version"}
+    assert granted(schema, "INSERT") == everything - {"alembic_version"} - SEALED
+    assert sealed_columns(schema) == {(table, "sealed_xid") for table in SEALED}
     assert granted(schema, "UPDATE") == everything - APPEND_ONLY - {"alembic_version"}
     assert granted(schema, "DELETE") == DELETABLE
     assert granted(schema, "TRUNCATE") == set()
+
+
+def sealed_columns(schema: Database) -> set[tuple[str, str]]:
+    """List the columns of sealed tables that the app role cannot fill."""
+    return {
+        (table, column)
+        for table, column in schema.execute(
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND table_name = ANY(%s)"
+            " AND NOT has_column_privilege('portal_app', table_name, column_name, 'INSERT')",
+            (sorted(SEALED),),
+        )
+    }
 
 
 def test_append_only_tables_refuse_even_their_owner(schema: Database) -> None:
@@ -203,6 +220,7 @@ def test_the_sweeper_sees_only_where_work_is_due(schema: Database) -> None:
         "inbox_messages",
         "messages",
         "payment_attempts",
+        "refunds",
         "schedules",
     }
     telling = {

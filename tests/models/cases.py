@@ -51,6 +51,7 @@ PAYMENTS = {
     ),
     "ck_payments_reserved_in_range": Copy("payments", {"reserved_minor": "amount_minor + 1"}),
     "ck_payments_refunded_within_amount": Copy("payments", {"refunded_minor": "amount_minor + 1"}),
+    "ck_payments_refunding_within_rest": Copy("payments", {"refunding_minor": "amount_minor + 1"}),
     "ck_payments_next_attempt_when_scheduled": Copy(
         "payments", {"next_attempt_on": "'2026-04-01'"}, "state = 'succeeded'"
     ),
@@ -227,8 +228,8 @@ ORGANISATIONS = {
     "ck_organisations_code_plain": Copy("organisations", {"code": "'Not Plain'"}),
     "uq_organisations_code": Copy("organisations", {}),
     "uq_gateway_accounts_code": Copy("gateway_accounts", {}),
-    "ck_gateway_accounts_rate_positive": Copy(
-        "gateway_accounts", {"code": "'another'", "burst": "0"}
+    "ck_gateway_accounts_rate_in_range": Copy(
+        "gateway_accounts", {"code": "'another'", "rate_per_second": "'NaN'"}
     ),
     "uq_bank_accounts_organisation_id_iban": Copy("bank_accounts", {}),
     "ck_rule_sets_state_known": Copy("rule_sets", {"state": "'lost'"}),
@@ -240,12 +241,57 @@ ORGANISATIONS = {
     "uq_api_keys_key_hash": Copy("api_keys", {}),
 }
 
+_NEW_REFUND = {
+    "request_key": "'another'",
+    "merchant_ref": "'m'",
+    "idempotency_key": "'k'",
+    "gateway_ref": "NULL",
+}
+_APPROVAL = {"approved_by": "'Ada'", "approved_by_id": "organisation_id", "approved_at": "now()"}
+
+REFUNDS = {
+    "ck_refunds_state_known": Copy("refunds", {**_NEW_REFUND, "state": "'lost'"}),
+    "ck_refunds_amount_minor_in_range": Copy("refunds", {**_NEW_REFUND, "amount_minor": "0"}),
+    "ck_refunds_reason_given": Copy("refunds", {**_NEW_REFUND, "reason": "''"}),
+    "ck_refunds_approved_by_another": Copy(
+        "refunds", {**_NEW_REFUND, **_APPROVAL, "requested_by_id": "organisation_id"}
+    ),
+    "ck_refunds_approval_whole": Copy("refunds", {**_NEW_REFUND, "approved_by": "'Ada'"}),
+    "ck_refunds_approved_before_sent": Copy(
+        "refunds", {**_NEW_REFUND, "needs_approval": "true", "state": "'submitted'"}
+    ),
+    "uq_refunds_organisation_id_request_key": Copy(
+        "refunds", {**_NEW_REFUND, "request_key": "request_key"}
+    ),
+    "uq_refunds_organisation_id_gateway_account_id_merchant_ref": Copy(
+        "refunds", {**_NEW_REFUND, "merchant_ref": "merchant_ref"}
+    ),
+    "uq_refunds_organisation_id_gateway_account_id_idempotency_key": Copy(
+        "refunds", {**_NEW_REFUND, "idempotency_key": "idempotency_key"}
+    ),
+    "uq_refunds_gateway_ref": Copy("refunds", {**_NEW_REFUND, "gateway_ref": "gateway_ref"}),
+    "uq_payout_items_refund": Copy("payout_items", {"position": "78"}, "refund_id IS NOT NULL"),
+}
+_ENDED = {"state": "'closed'", "ended_at": "now()", "closed_by": "'Ada'", "reason": "'Known.'"}
+_OTHER_CASE = {"subject_id": "gen_random_uuid()"}
+
+WATCHED = {
+    "uq_cases_standing": Copy("cases", {}),
+    "ck_cases_kind_known": Copy("cases", {"kind": "'boredom'"}),
+    "ck_cases_state_known": Copy("cases", {**_OTHER_CASE, "state": "'lost'", "ended_at": "now()"}),
+    "ck_cases_subject_type_known": Copy("cases", {**_OTHER_CASE, "subject_type": "'weather'"}),
+    "ck_cases_end_whole": Copy("cases", {**_OTHER_CASE, "ended_at": "now()"}),
+    "ck_cases_closed_by_whom": Copy("cases", {**_OTHER_CASE, **_ENDED, "closed_by": "NULL"}),
+    "ck_cases_reason_given": Copy("cases", {**_OTHER_CASE, **_ENDED, "reason": "''"}),
+    "ck_cases_stands_while_open": Copy("cases", {**_OTHER_CASE, "gone_at": "now()"}),
+}
 CURRENCIES = {
     f"ck_{table}_currency_code": Copy(table, {"currency": "'eur'"})
     for table in (
         "allocations",
         "bank_accounts",
         "bank_lines",
+        "cases",
         "deposits",
         "gateway_accounts",
         "invoices",
@@ -253,6 +299,7 @@ CURRENCIES = {
         "mandates",
         "organisations",
         "payer_credits",
+        "refunds",
         "payment_attempts",
         "payments",
         "payout_items",
@@ -266,6 +313,8 @@ CASES = {
     **PAYMENTS,
     **SOURCES,
     **SETTLEMENTS,
+    **REFUNDS,
+    **WATCHED,
     **LEDGER,
     **RUNS,
     **ORGANISATIONS,

@@ -11,8 +11,9 @@ import pytest
 
 from portal.db import transaction
 from portal.ids import new_id
+from portal.sql import fetch
 from tests import books
-from tests.factories import NOW, gateway_account_of, insert_row, make_run
+from tests.factories import NOW, gateway_account_of, insert_row, make_open_case, make_run
 from tests.models.breaking import refused_by
 from tests.models.cases import CASES
 
@@ -64,6 +65,7 @@ def write_the_rest(organisation: UUID) -> None:
             created_at=NOW,
         )
         _write_machinery(organisation, run.id)
+        _write_refund(organisation)
         insert_row(
             "inbox_messages",
             organisation_id=organisation,
@@ -76,8 +78,46 @@ def write_the_rest(organisation: UUID) -> None:
         )
 
 
+def _write_refund(organisation: UUID) -> None:
+    """Insert a refund of what an attempt collected, and pay it out."""
+    attempt = fetch("SELECT * FROM payment_attempts WHERE state = 'succeeded' LIMIT 1")[0]
+    payout = fetch("SELECT * FROM payouts LIMIT 1")[0]
+    refund = insert_row(
+        "refunds",
+        organisation_id=organisation,
+        id=new_id(),
+        payment_id=attempt.payment_id,
+        attempt_id=attempt.id,
+        gateway_account_id=attempt.gateway_account_id,
+        currency=attempt.currency,
+        amount_minor=100,
+        reason="Paid twice.",
+        state="succeeded",
+        business_on=NOW.date(),
+        needs_approval=False,
+        requested_by="Ada Clerk",
+        request_key="once",
+        merchant_ref="rfd_1",
+        idempotency_key="refund-1",
+        gateway_ref="re_1",
+    )
+    insert_row(
+        "payout_items",
+        organisation_id=organisation,
+        payout_id=payout.id,
+        position=79,
+        kind="refund",
+        currency=payout.currency,
+        gross_minor=-100,
+        fee_minor=0,
+        net_minor=-100,
+        refund_id=refund.id,
+    )
+
+
 def _write_machinery(organisation: UUID, run_id: UUID) -> None:
     """Insert a brake, and a schedule that has been due, inside the open transaction."""
+    make_open_case(organisation_id=organisation)
     insert_row(
         "brakes",
         organisation_id=organisation,

@@ -28,6 +28,7 @@ from tests.factories import (
     make_organisation,
     make_succeeded_payment,
 )
+from tests.services.refunding import make_refund, pay_out_refund
 
 
 def broken_checks(organisation: UUID) -> dict[str, CheckResult]:
@@ -251,6 +252,31 @@ DAMAGE = {
         " WHERE kind = 'payment' AND match_state = 'matched'",
         {"paid_out_attempts", "items_of_payouts"},
     ),
+    "a refund is forgotten": Damage(
+        "UPDATE refunds SET state = 'failed' WHERE state = 'succeeded'",
+        {"refunded_amounts", "entries_of_refunds", "gateway_clearing", "applied_sources"},
+    ),
+    "a payment reserves for no refund": Damage(
+        "UPDATE payments SET refunding_minor = 1"
+        " WHERE id = (SELECT id FROM payments WHERE state = 'succeeded' LIMIT 1)",
+        {"refunding_amounts"},
+    ),
+    "a payment does not know what was given back": Damage(
+        "UPDATE payments SET state = 'succeeded' WHERE state = 'partially_refunded'",
+        {"states_of_refunded_payments"},
+    ),
+    "a refund is of another payment's attempt": Damage(
+        "UPDATE refunds SET attempt_id = (SELECT id FROM payment_attempts"
+        " WHERE state = 'declined' LIMIT 1)",
+        {"attempts_of_refunds"},
+    ),
+    "a refund has no order": Damage(
+        "DELETE FROM messages WHERE kind = 'refund.create'", {"orders_of_refunds"}
+    ),
+    "a refund is over another amount": Damage(
+        "UPDATE refunds SET amount_minor = amount_minor + 1",
+        {"paid_out_refunds", "refunded_amounts", "entries_of_refunds"},
+    ),
 }
 
 
@@ -267,6 +293,7 @@ def test_each_damage_is_found_and_named(
     organisation: UUID, unguarded: None, subtests: pytest.Subtests
 ) -> None:
     books.write_month(organisation)
+    pay_out_refund(make_refund("succeeded"), 5_000)
     assert broken_checks(organisation) == {}
     ever_broken: set[str] = set()
 
@@ -313,6 +340,7 @@ class Effect(NamedTuple):
     amount_minor: int = 11_900
     currency: str = "EUR"
     state: str = "succeeded"
+    refunded_minor: int = 0
 
 
 ATTEMPT = OurAttempt(

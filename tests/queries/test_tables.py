@@ -39,6 +39,7 @@ from portal.queries.tables import (
 from portal.queries.tables._cursor import Cursor, write_cursor
 from portal.sql import execute, fetch_plain
 from tests import factories
+from tests.services.refunding import make_refund
 
 TODAY = date(2026, 3, 20)
 
@@ -84,12 +85,16 @@ def world(here: UUID) -> None:
     factories.make_credit_note()
     for _ in range(3):
         factories.make_payment()
-    factories.make_succeeded_payment()
+    payment = factories.make_succeeded_payment()
+    for amount_minor in (1_000, 1_000, 2_000, 3_000):
+        make_refund("approved", payment=payment, amount_minor=amount_minor)
     for place in (0, 0, 1, 4):
         factories.make_issued_invoice(business_on=date(2026, 3, 2) + timedelta(days=place))
     for _ in range(5):
         factories.make_run()
         factories.make_inbox_message()
+        factories.make_open_case()
+    factories.make_open_case(amount_minor=None)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.noun)

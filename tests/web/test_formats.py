@@ -14,12 +14,15 @@ from babel import Locale
 from flask import Flask, g
 
 from portal.domain.batches import ItemOutcome, RunState
+from portal.domain.brakes import BrakeState
+from portal.domain.cases import CaseState
 from portal.domain.money import (
     AmountMalformed,
     AmountTooLarge,
     NumberMalformed,
     currency_exponent,
 )
+from portal.domain.payers import MandateState
 from portal.domain.payments import PaymentState
 from portal.domain.states import State
 from portal.paths import STATIC
@@ -211,6 +214,13 @@ def test_every_state_has_a_tone_and_a_picture_that_is_drawn(states: type[State])
     for state in states:
         assert state in formats.TONES
         assert formats.tone_of(state)[1] in drawn
+
+
+def test_a_word_that_several_nouns_store_looks_as_each_of_them_says() -> None:
+    assert formats.tone_of(RunState.STARTED) == formats.INFO
+    assert formats.tone_of(MandateState.ACTIVE) == formats.OK
+    assert formats.tone_of(BrakeState.ACTIVE) == formats.BAD
+    assert formats.tone_of(CaseState.OPEN) == formats.WARN
 
 
 def test_the_colours_can_be_read_in_light_and_dark() -> None:

@@ -45,7 +45,7 @@ from tests.web.conftest import make_worked_run, sign_in
 
 TODAY = date(2026, 3, 18)
 LISTS = {"/invoices": INVOICE_TABLE, "/payments": PAYMENT_TABLE, "/attempts": ATTEMPT_TABLE}
-STATEMENTS_MAX = 11
+STATEMENTS_MAX = 12
 
 
 @pytest.fixture(autouse=True)

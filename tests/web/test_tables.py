@@ -31,6 +31,7 @@ from tests.factories import (
     make_draft_invoice,
     make_inbox_message,
     make_issued_invoice,
+    make_open_case,
     make_payer,
     make_payment,
     make_run,
@@ -38,6 +39,7 @@ from tests.factories import (
 )
 from tests.pages import Element, Page
 from tests.recording import Recording
+from tests.services.refunding import make_refund
 from tests.web.conftest import sign_in
 from tests.web.forms import fields_of, read
 
@@ -93,10 +95,16 @@ def documents(organisation: UUID) -> None:
     make_run()
     for place in range(2):
         make_inbox_message(received_at=NOW + timedelta(seconds=place))
+        make_open_case(
+            opened_at=NOW + timedelta(seconds=place), since_at=NOW - timedelta(days=place),
+            amount_minor=100 + place,
+        )  # fmt: skip
     payer = make_payer(name="Elm Road Clinic")
     for net_minor in (10_000, 10_000, 25_000):
         make_issued_invoice(lines=(Line(net_minor),), payer_id=payer.id)
-    make_succeeded_payment()
+    payment = make_succeeded_payment()
+    for amount_minor in (1_000, 2_000):
+        make_refund("approved", payment=payment, amount_minor=amount_minor)
     make_payment()
     for _ in range(2):
         make_draft_invoice()
@@ -485,6 +493,7 @@ def fill_up(organisation_id: UUID) -> None:
             make_payer(name=f"Brightwater Fittings and Harbour Supplies {number}")
             make_draft_invoice(payer_id=payment.payer_id, lines=())
             make_inbox_message()
+            make_open_case()
             make_run(number=1_000 + number, state="completed", finished_at=NOW, started_at=NOW)
             paid_id = new_id()
             insert_row(

@@ -42,35 +42,55 @@ from portal.queries.tables._shape import (
 from portal.queries.tables._text import read_text, write_text
 from portal.queries.tables._values import SPANS
 from portal.queries.tables.attempts import ATTEMPT_TABLE
+from portal.queries.tables.cases import CASE_TABLE
 from portal.queries.tables.invoices import INVOICE_TABLE
 from portal.queries.tables.items import ITEM_TABLE, items_of_run
-from portal.queries.tables.messages import INBOX_TABLE, MESSAGE_TABLE
+from portal.queries.tables.messages import (
+    INBOX_TABLE,
+    MACHINE_MESSAGE_TABLE,
+    MESSAGE_TABLE,
+)
 from portal.queries.tables.payers import PAYER_TABLE
-from portal.queries.tables.payments import PAYMENT_TABLE, WORKLISTS
+from portal.queries.tables.payments import (
+    PAYMENT_TABLE,
+    REASON_CLASS_SQL,
+    REASON_CLASSES,
+    WORKLISTS,
+)
+from portal.queries.tables.refunds import REFUND_TABLE
 from portal.queries.tables.runs import RUN_TABLE
+from portal.queries.tables.schedules import SCHEDULE_TABLE
 
 TABLES = (
     INVOICE_TABLE,
     PAYMENT_TABLE,
     ATTEMPT_TABLE,
+    REFUND_TABLE,
     PAYER_TABLE,
     RUN_TABLE,
     MESSAGE_TABLE,
     INBOX_TABLE,
+    CASE_TABLE,
 )
 
 __all__ = [
     "ATTEMPT_TABLE",
+    "CASE_TABLE",
     "COUNT_MAX",
     "INBOX_TABLE",
     "INVOICE_TABLE",
     "ITEM_TABLE",
+    "MACHINE_MESSAGE_TABLE",
     "MESSAGE_TABLE",
     "PAYER_TABLE",
     "PAYMENT_TABLE",
+    "REASON_CLASSES",
+    "REASON_CLASS_SQL",
+    "REFUND_TABLE",
     "ROWS_DEFAULT",
     "ROWS_MAX",
     "RUN_TABLE",
+    "SCHEDULE_TABLE",
     "SPANS",
     "TABLES",
     "WORKLISTS",

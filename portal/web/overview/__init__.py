@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from portal.clock import now_utc, today
 from portal.domain.users import Permission
 from portal.queries.batches import list_runs
+from portal.queries.cases import count_open_cases
 from portal.queries.dashboard import count_messages, find_latest_day
 from portal.web.access import require
 from portal.web.htmx import render_part
@@ -87,7 +88,13 @@ def show() -> ResponseReturnValue:
         drafts=list_address("invoices.index", ("status", "draft"))
         if latest and latest.has_drafts
         else None,
-        waiting=list_waiting(books.worklists, books.awaited, messages, currencies=currencies),
+        waiting=list_waiting(
+            books.worklists,
+            books.awaited,
+            messages,
+            cases_count=count_open_cases(),
+            currencies=currencies,
+        ),
         messages=messages,
         runs=list_runs(rows_max=LATEST_RUNS_MAX),
         status=422 if problems else 200,

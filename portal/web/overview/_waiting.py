@@ -37,6 +37,7 @@ def list_waiting(
     awaited: Sequence[AttemptSum],
     messages: MessageFigures,
     *,
+    cases_count: int,
     currencies: Sequence[str],
 ) -> list[Waiting]:
     """List what waits, in every currency."""
@@ -54,7 +55,14 @@ def list_waiting(
             chosen = [one for one in worklists if (one.currency, one.worklist) == (currency, name)]
             words, hint = worklist_in_words(name), HINTS.get(name, HINT)
             found += _summed_up(words, hint, chosen, currency, places.worklist(name))
-    return [*found, *_parked(messages)]
+    return [*found, *_cases(cases_count), *_parked(messages)]
+
+
+def _cases(number: int) -> list[Waiting]:
+    if not number:
+        return []
+    hint = "Expected and did not come, or differs; each says what to do."
+    return [Waiting("Open cases", hint, number, list_address("cases.index", ("state", "open")))]
 
 
 def _summed_up(
