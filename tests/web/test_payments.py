@@ -230,7 +230,7 @@ def test_what_cannot_be_done_says_why(
 
 def test_actions_are_at_hand_on_the_keyboard(signed_in: FlaskClient) -> None:
     head = read(signed_in, address_of(planned())).find("div", class_="actions")
-    assert {one.attributes["data-key"] for one in head.find_all("a")} == {"t", "s"}
+    assert {one.attributes["data-key"] for one in head.find_all("a")} == {"m", "s", "t"}
     assert {one.attributes["hx-target"] for one in head.find_all("a")} == {"#dialog"}
 
 

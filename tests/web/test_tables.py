@@ -510,6 +510,14 @@ def fill_up(organisation_id: UUID) -> None:
                 business_on=BUSINESS_ON, decided_at=NOW,
             )  # fmt: skip
             insert_row(
+                "refunds", organisation_id=organisation_id, id=new_id(), payment_id=payment.id,
+                attempt_id=attempt.id, gateway_account_id=attempt.gateway_account_id,
+                currency="EUR", amount_minor=1 + number, reason="Charged too much",
+                state="declined", business_on=BUSINESS_ON, needs_approval=True,
+                requested_by="Ada Clerk", merchant_ref=f"refund-{number}",
+                idempotency_key=f"refund-key-{number}",
+            )  # fmt: skip
+            insert_row(
                 "messages", organisation_id=organisation_id, id=new_id(), aggregate_id=attempt.id,
                 sequence=2 + number, kind="gateway.query", payload={}, state="done",
                 gateway_account_id=attempt.gateway_account_id,
