@@ -4,6 +4,7 @@ Forms bring their `request_key`, machines their `Idempotency-Key`. The key is wr
 transaction of the work: a rival waits for that row, and finds either the reply or nothing at all.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from portal.domain.errors import Conflict, Invalid
 from portal.sql import execute, fetch_one
 
 KEY_CHARACTERS_MAX = 255
+# Visible characters only, as the description of the API says: a blank is not one of them.
+_KEY = re.compile(rf"[!-~]{{1,{KEY_CHARACTERS_MAX}}}")
 KEPT_DAYS = 30
 RIVAL_WAIT_MS = 5_000
 # Each new key takes away a few old ones, so that no job has to.
@@ -57,7 +60,7 @@ def do_once(
     with the same key.
     Raises: KeyUnusable; KeyReused; RequestUnderWay; what the work raises.
     """
-    if not 1 <= len(key) <= KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
+    if not _KEY.fullmatch(key):
         raise KeyUnusable
     return repeat_when_transient(
         lambda: _do_once(key=key, request_hash=request_hash, work=work, now=now)

@@ -85,7 +85,7 @@ def test_a_key_belongs_to_its_organisation(ask: Ask, other_organisation: UUID) -
     assert (reply.body, is_replay) == (b"theirs", False)
 
 
-@pytest.mark.parametrize("key", ["", "k" * 256, "kéy", "a\nb", "a\0b"])
+@pytest.mark.parametrize("key", ["", "k" * 256, "kéy", "a b", "a\nb", "a\0b"])
 def test_a_key_is_short_plain_text(ask: Ask, key: str) -> None:
     with pytest.raises(KeyUnusable):
         ask(key)
