@@ -6,6 +6,11 @@ from uuid import UUID
 from uuid_utils import compat
 
 LETTERS = 26  # 128 bits at five to a letter.
+PADDING = 2  # What the last letter holds beyond them.
+# A list shows a hundred ids, and the standard library's base 32 writes each letter by itself.
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(5 * LETTERS - 10, -1, -10)
 PREFIXES = {
     "invoice": "inv",
     "payment": "pay",
@@ -14,6 +19,8 @@ PREFIXES = {
     "run": "run",
     "item": "itm",
     "schedule": "sch",
+    "sequence": "seq",
+    "sequence_run": "sqr",
     "deposit": "dep",
     "payout": "pot",
     "file": "fil",
@@ -23,6 +30,7 @@ PREFIXES = {
     "gateway_account": "gwa",
     "refund": "rfd",
     "case": "cas",
+    "dispute": "dsp",
 }
 
 
@@ -33,8 +41,8 @@ def new_id() -> UUID:
 
 def public_id(noun: str, value: UUID) -> str:
     """Write an id for the outside: prefix and 26 letters and digits."""
-    letters = base64.b32encode(value.bytes).decode().rstrip("=").lower()
-    return f"{PREFIXES[noun]}_{letters}"
+    bits = value.int << PADDING
+    return f"{PREFIXES[noun]}_{''.join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def parse_public_id(noun: str, text: str) -> UUID | None:

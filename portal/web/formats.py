@@ -24,20 +24,10 @@ from babel.numbers import (
 from flask import Flask
 from markupsafe import Markup
 
-from portal.domain.batches import ItemOutcome, RunState, list_startable_jobs
-from portal.domain.brakes import BrakeState
-from portal.domain.cases import CaseState
-from portal.domain.deposits import DepositState
-from portal.domain.gateway_accounts import BreakerState
-from portal.domain.invoices import InvoiceStatus
-from portal.domain.messages import InboxState, MessageState
+from portal.domain.batches import list_startable_jobs
 from portal.domain.money import currency_exponent, format_amount, parse_amount, parse_decimal
-from portal.domain.payers import MandateState
-from portal.domain.payments import AttemptState, PaymentState
-from portal.domain.refunds import RefundState
-from portal.domain.schedules import DueState
-from portal.domain.states import State
 from portal.queries.tables import WORKLISTS
+from portal.web.tones import tone_of
 from portal.web.visitors import known_visitor
 
 # The language of the words, and so of the names of months.
@@ -55,103 +45,6 @@ PLAIN_SIGNS = {
     "\N{NARROW NO-BREAK SPACE}": " ",
     "\N{NO-BREAK SPACE}": " ",
     "\N{RIGHT SINGLE QUOTATION MARK}": "'",
-}
-
-# Tone and picture of a badge: colour is never the only sign.
-OK = ("ok", "tick")
-WARN = ("warn", "again")
-BAD = ("bad", "alert")
-INFO = ("info", "half")
-IDLE = ("idle", "dash")
-HOLD = ("hold", "question")
-PAUSED = ("hold", "pause")
-TONES: dict[State, tuple[str, str]] = {
-    RunState.PREPARED: IDLE,
-    RunState.AWAITING_APPROVAL: PAUSED,
-    RunState.STARTING: INFO,
-    RunState.STOPPING: WARN,
-    RunState.STOPPED: PAUSED,
-    RunState.COMPLETED: OK,
-    RunState.FAILED: BAD,
-    RunState.ABANDONED: IDLE,
-    ItemOutcome.DONE: OK,
-    ItemOutcome.FILTERED: IDLE,
-    ItemOutcome.SKIPPED: WARN,
-    ItemOutcome.FAILED: BAD,
-    ItemOutcome.UNKNOWN: HOLD,
-    ItemOutcome.PARKED: PAUSED,
-    InvoiceStatus.DRAFT: IDLE,
-    InvoiceStatus.PENDING_APPROVAL: PAUSED,
-    InvoiceStatus.OVERDUE: BAD,
-    InvoiceStatus.UNPAID: INFO,
-    InvoiceStatus.PARTIALLY_PAID: WARN,
-    InvoiceStatus.IN_PAYMENT: INFO,
-    InvoiceStatus.PAID: OK,
-    InvoiceStatus.CREDIT_LEFT: INFO,
-    InvoiceStatus.CREDIT_USED: IDLE,
-    InvoiceStatus.VOIDED: IDLE,
-    InvoiceStatus.DISCARDED: IDLE,
-    AttemptState.CREATED: IDLE,
-    AttemptState.SENDING: INFO,
-    AttemptState.PENDING: INFO,
-    AttemptState.UNKNOWN: HOLD,
-    AttemptState.SUCCEEDED: OK,
-    AttemptState.ERRORED: WARN,
-    AttemptState.ABORTED: IDLE,
-    DepositState.EXPECTED: IDLE,
-    DepositState.RECEIVED: INFO,
-    DepositState.HELD: OK,
-    DepositState.PARTIALLY_APPLIED: INFO,
-    DepositState.APPLIED: IDLE,
-    DepositState.RELEASE_REQUESTED: WARN,
-    DepositState.FORFEITED: IDLE,
-    MandateState.DRAFT: IDLE,
-    MandateState.SUSPENDED: PAUSED,
-    MandateState.CANCELLED: IDLE,
-    MandateState.EXPIRED: IDLE,
-    CaseState.RESOLVED: OK,
-    BreakerState.CLOSED: OK,
-    BreakerState.OPEN: BAD,
-    BreakerState.PROBING: WARN,
-    BrakeState.ACTIVE: BAD,
-    BrakeState.RELEASED: OK,
-    BrakeState.EXPIRED: IDLE,
-    DueState.WAITING: PAUSED,
-    DueState.STARTED: OK,
-    DueState.MISSED: WARN,
-    DueState.REFUSED: BAD,
-    InboxState.READY: INFO,
-    InboxState.DONE: OK,
-    InboxState.PARKED: PAUSED,
-    MessageState.READY: INFO,
-    MessageState.DONE: OK,
-    MessageState.PARKED: PAUSED,
-    MessageState.WILL_NOT_SEND: IDLE,
-    PaymentState.SCHEDULED: WARN,
-    PaymentState.PROCESSING: INFO,
-    PaymentState.REQUIRES_ACTION: HOLD,
-    PaymentState.SUCCEEDED: OK,
-    PaymentState.FAILED: BAD,
-    PaymentState.CANCELLED: IDLE,
-    PaymentState.PARTIALLY_REFUNDED: IDLE,
-    PaymentState.REFUNDED: IDLE,
-    RefundState.REQUESTED: PAUSED,
-    RefundState.APPROVED: INFO,
-    RefundState.SUBMITTED: INFO,
-    RefundState.SUCCEEDED: OK,
-    RefundState.FAILED: BAD,
-    RefundState.DECLINED: IDLE,
-    RefundState.RETURNED: WARN,
-}
-
-# Nouns may store the same word, which is one key of a dictionary: those that look otherwise than
-# the one that has it above say so here.
-OWN_TONES: dict[type[State], dict[State, tuple[str, str]]] = {
-    AttemptState: {AttemptState.DECLINED: BAD, AttemptState.RETURNED: BAD},
-    CaseState: {CaseState.OPEN: WARN, CaseState.CLOSED: IDLE},
-    DepositState: {DepositState.RELEASED: IDLE},
-    MandateState: {MandateState.ACTIVE: OK, MandateState.REQUESTED: INFO},
-    RunState: {RunState.STARTED: INFO},
 }
 
 JOBS = {job.name: job.title for job in list_startable_jobs()}
@@ -281,11 +174,6 @@ def job_in_words(job: str) -> str:
 def worklist_in_words(worklist: str) -> str:
     """Say why payments wait on a worklist."""
     return WORKLISTS.get(worklist, worklist.replace("_", " ").capitalize())
-
-
-def tone_of(state: State) -> tuple[str, str]:
-    """Return the tone and the picture of a state's badge."""
-    return OWN_TONES.get(type(state), {}).get(state) or TONES.get(state, IDLE)
 
 
 def language() -> str:

@@ -16,7 +16,7 @@ from portal.domain.users import Role
 from portal.ids import public_id
 from portal.queries.tables import INVOICE_TABLE, TableRequest, parse_request, read_page
 from portal.queries.tables._cursor import Cursor, write_cursor
-from portal.queries.tables._select import write_select
+from portal.queries.tables._select import write_every
 from portal.services.users import add_user, sign_in
 from portal.sql import execute, fetch_plain
 from tests.bench.batches import timed
@@ -133,7 +133,7 @@ def _list_deep(
 ) -> Iterator[Case]:
     request = _request(organisation_id, [*filters, sort])
     column, _ = request.order(INVOICE_TABLE)
-    statement, parameters = write_select(INVOICE_TABLE, request, rows_max=None)
+    statement, parameters = write_every(INVOICE_TABLE, request)
     with acting_for(organisation_id):
         ((count,),) = fetch_plain(f"SELECT count(*) FROM ({statement}) AS every", parameters)
         for name, offset in (("middle", count // 2), ("end", count - 60)):

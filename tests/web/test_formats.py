@@ -26,7 +26,7 @@ from portal.domain.payers import MandateState
 from portal.domain.payments import PaymentState
 from portal.domain.states import State
 from portal.paths import STATIC
-from portal.web import assets, formats
+from portal.web import assets, formats, tones
 
 PAIR = re.compile(r"--([a-z-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)")
 
@@ -212,15 +212,15 @@ def test_a_span_names_its_two_largest_units(seconds: float, shown: str) -> None:
 def test_every_state_has_a_tone_and_a_picture_that_is_drawn(states: type[State]) -> None:
     drawn = set(re.findall(r'<symbol id="([a-z]+)"', (STATIC / "icons.svg").read_text("utf-8")))
     for state in states:
-        assert state in formats.TONES
-        assert formats.tone_of(state)[1] in drawn
+        assert state in tones.TONES
+        assert tones.tone_of(state)[1] in drawn
 
 
 def test_a_word_that_several_nouns_store_looks_as_each_of_them_says() -> None:
-    assert formats.tone_of(RunState.STARTED) == formats.INFO
-    assert formats.tone_of(MandateState.ACTIVE) == formats.OK
-    assert formats.tone_of(BrakeState.ACTIVE) == formats.BAD
-    assert formats.tone_of(CaseState.OPEN) == formats.WARN
+    assert tones.tone_of(RunState.STARTED) == tones.INFO
+    assert tones.tone_of(MandateState.ACTIVE) == tones.OK
+    assert tones.tone_of(BrakeState.ACTIVE) == tones.BAD
+    assert tones.tone_of(CaseState.OPEN) == tones.WARN
 
 
 def test_the_colours_can_be_read_in_light_and_dark() -> None:

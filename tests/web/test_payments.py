@@ -20,8 +20,9 @@ from portal.ids import new_id, public_id
 from portal.queries.tables import PAYMENT_TABLE, WORKLISTS
 from portal.services.payments import ResultKind, list_attempts_max
 from portal.sql import execute
-from portal.web.formats import TONES, worklist_in_words
+from portal.web.formats import worklist_in_words
 from portal.web.payments._words import say_ordinal
+from portal.web.tones import TONES
 from tests import factories
 from tests.factories import read_row
 from tests.pages import Element, Page, read_page

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from portal.queries.tables._cursor import Cursor, write_cursor
 from portal.queries.tables._request import TableRequest
-from portal.queries.tables._select import write_few, write_select
+from portal.queries.tables._select import write_every, write_few, write_page
 from portal.queries.tables._shape import Choice, Table
 from portal.queries.tables._where import quoted, search_of
 from portal.sql import fetch_plain, stream_plain
@@ -61,7 +61,7 @@ def read_page(table: Table, request: TableRequest) -> Page:
     is_backward = cursor is not None and cursor.is_backward
     rows = _read_few(table, request)
     if rows is None:
-        rows = fetch_plain(*write_select(table, request, rows_max=request.rows + 1))
+        rows = fetch_plain(*write_page(table, request, rows_max=request.rows + 1))
     has_more = len(rows) > request.rows
     rows = rows[: request.rows]
     if is_backward:
@@ -151,7 +151,7 @@ def read_facet(
 
 def stream_rows(table: Table, request: TableRequest) -> Iterator[tuple[Any, ...]]:
     """Read all rows of a list in its order, a few at a time, with flat memory."""
-    statement, parameters = write_select(table, request._replace(cursor=None), rows_max=None)
+    statement, parameters = write_every(table, request._replace(cursor=None))
     keys_count = len(request.order(table)[0].keys)
     for row in stream_plain(statement, parameters, rows_at_once=STREAM_ROWS):
         yield row[keys_count:]

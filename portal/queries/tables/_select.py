@@ -1,7 +1,8 @@
 """Writing the statement of a page: find its rows in index order, then join what columns need.
 
-Where the conditions may name few rows (a search by text, a rare kind), those are asked for first,
-up to a limit; only if there are more than that, the order is walked until the page is full.
+Where the conditions may name few rows (a search by text, a rare kind, the days of a month), those
+are asked for first, up to a limit; only if there are more than that, the order is walked until the
+page is full.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from portal.queries.tables._shape import Table
 from portal.queries.tables._where import Search, quoted, search_of
 
 # Up to so many rows are quicker read and sorted than met one by one on the way through an order.
-FEW_MAX = 3_000
+FEW_MAX = 10_000
 
 
 class _Order(NamedTuple):
@@ -74,12 +75,27 @@ def write_few(
     )
 
 
-def write_select(
-    table: Table, request: TableRequest, *, rows_max: int | None
-) -> tuple[str, dict[str, Any]]:
-    """Write the statement of a page, or of all rows, with its parameters."""
+def write_page(table: Table, request: TableRequest, *, rows_max: int) -> tuple[str, dict[str, Any]]:
+    """Write the statement of a page, with its parameters.
+
+    Shape: ids and keys are found first, as planning the parts with all their columns would take
+    longer than reading them.
+    """
     search = search_of(table, request)
     order, parameters = _order_of(table, request, rows_max)
+    alias = table.alias
+    by = order.by([f"found.{name}" for name in [*order.names, "id"]])
+    return (
+        f"SELECT {_listed(order, 'found')} FROM ({_found(order, search)}) AS found"
+        f" JOIN {table.source} {alias} ON {alias}.id = found.id {table.joins} ORDER BY {by}",
+        {**search.parameters, **parameters},
+    )
+
+
+def write_every(table: Table, request: TableRequest) -> tuple[str, dict[str, Any]]:
+    """Write the statement of all rows, with its parameters; the first of them come at once."""
+    search = search_of(table, request)
+    order, parameters = _order_of(table, request, None)
     alias = table.alias
     # Ordered by a column of its own, the rows of the parts are merged as they come; ordered by an
     # expression, all of them would be sorted once more.
@@ -87,7 +103,7 @@ def write_select(
     return (
         f"SELECT {_listed(order, alias)} FROM (SELECT * FROM"
         f" ({' UNION ALL '.join(_branches(order, search))})"
-        f" AS {alias} ORDER BY {by}{order.limit}) AS {alias} {table.joins} ORDER BY {by}",
+        f" AS {alias} ORDER BY {by}) AS {alias} {table.joins} ORDER BY {by}",
         {**search.parameters, **parameters},
     )
 
@@ -124,20 +140,41 @@ def _order_of(
     return order, parameters
 
 
-def _branches(order: _Order, search: Search) -> list[str]:
-    """Write what a page is taken from: each part (or all rows) in index order."""
+def _found(order: _Order, search: Search) -> str:
+    """Write where a page is: each part (or the whole table) in index order, up to its rows."""
     table, alias = order.table, order.table.alias
     columns = [*order.keys, f"{alias}.id"]
-    beyond = order.after(columns)
+    conditions = [order.after(columns)]
+    if table.parts is not None:
+        conditions += [f"{table.parts.sql} = part.value", search.by_part("part.value")]
+    rows = (
+        f"SELECT {alias}.id, {order.selected()} FROM {table.source} {alias}"
+        f" WHERE {search.where(*conditions)} ORDER BY {order.by(columns)}{order.limit}"
+    )
     if table.parts is None:
-        conditions = [search.where(beyond)]
+        return rows
+    # One statement for any part is planned once; one for each of ten parts, ten times.
+    parts = ", ".join(quoted(part) for part in search.parts)
+    by = order.by([f"row.{name}" for name in [*order.names, "id"]])
+    return (
+        f"SELECT row.* FROM unnest(ARRAY[{parts}]::text[]) AS part(value)"
+        f" CROSS JOIN LATERAL ({rows}) AS row ORDER BY {by}{order.limit}"
+    )
+
+
+def _branches(order: _Order, search: Search) -> list[str]:
+    """Write what all rows are taken from: each part (or the whole table) in index order."""
+    table, alias = order.table, order.table.alias
+    columns = [*order.keys, f"{alias}.id"]
+    if table.parts is None:
+        conditions = [search.where()]
     else:
         conditions = [
-            search.where(f"{table.parts.sql} = {quoted(part)}", condition, beyond)
+            search.where(f"{table.parts.sql} = {quoted(part)}", condition)
             for part, condition in search.parts.items()
         ] or ["false"]
     return [
         f"(SELECT {alias}.*, {order.selected()} FROM {table.source} {alias} WHERE {condition}"
-        f" ORDER BY {order.by(columns)}{order.limit})"
+        f" ORDER BY {order.by(columns)})"
         for condition in conditions
     ]

@@ -1,15 +1,17 @@
 """What a request asks of rows, as conditions: of all of them, and of each part of the table."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from portal.domain.payers import name_sort_key
 from portal.queries.tables._request import TableRequest
-from portal.queries.tables._shape import Choice, Filter, Range, Reference, Table, Text
+from portal.queries.tables._shape import Choice, Filter, Kind, Range, Reference, Table, Text
 
 NO_TEXT = "none"
 # A prefix ends before the same text with the greatest character behind it.
 LAST_CHARACTER = "\U0010ffff"
+SHORT = timedelta(days=31)
 
 
 class Search(NamedTuple):
@@ -23,6 +25,17 @@ class Search(NamedTuple):
 
     def where(self, *more: str) -> str:
         return " AND ".join([*self.conditions, *(one for one in more if one)]) or "true"
+
+    def by_part(self, part: str) -> str:
+        """Say the conditions of the parts of a row whose part is an expression."""
+        different = set(self.parts.values())
+        if len(different) <= 1:
+            return "".join(different)
+        return " AND ".join(
+            f"({part} <> {quoted(value)} OR {condition})"
+            for value, condition in self.parts.items()
+            if condition
+        )
 
     def any_part(self, table: Table) -> str:
         """Say the conditions of the parts in one, for what needs no order."""
@@ -63,6 +76,7 @@ def search_of(table: Table, request: TableRequest) -> Search:
             is_narrow = is_narrow or all(option.is_rare for option in values)
         elif isinstance(one, Range):
             conditions += _within(one, values, parameters, table.alias)
+            is_narrow = is_narrow or _is_short_span(one, values, table, request)
         elif isinstance(one, Reference):
             parameters[name] = values[0]
             conditions.append(f"({one.sql.replace('%(value)s', f'%({name})s')})")
@@ -125,6 +139,19 @@ def _within(one: Range, bounds: Sequence[Any], parameters: dict[str, Any], alias
                 parameters[f"{one.name}_{side}_{place}"] = value
                 found.append(f"{one.sql} {sign} %({one.name}_{side}_{place})s")
     return found
+
+
+def _is_short_span(one: Range, bounds: Sequence[Any], table: Table, request: TableRequest) -> bool:
+    """Say whether a range is a month of days at most, in a list that another column orders.
+
+    Shape: that order may have those days at its far end, which the planner cannot know.
+    """
+    column, _ = request.order(table)
+    if one.kind is not Kind.DAY or column.keys[0].sql == one.sql:
+        return False
+    leasts = [each.least for each in bounds if each.least is not None]
+    ends = [each.end for each in bounds if each.end is not None]
+    return bool(leasts and ends) and min(ends) - max(leasts) <= SHORT
 
 
 def quoted(value: str) -> str:

@@ -8,10 +8,12 @@ from markupsafe import Markup
 
 from portal.ids import public_id
 from portal.queries.tables import Column, Kind, Table
-from portal.web.formats import day, instant, job_in_words, money_writer, tone_of, whole
+from portal.web.formats import day, instant, job_in_words, money_writer, whole
 from portal.web.menu import target
+from portal.web.tones import tone_of
 
 NEVER = UUID(int=0)
+BLANK = "is-blank"
 
 
 class Cell(NamedTuple):
@@ -25,34 +27,23 @@ class Cell(NamedTuple):
     is_head: bool = False
 
 
+Draw = Callable[[tuple[Any, ...], Callable[[int], str]], Cell]
+
+
 def cells_of(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[list[Cell]]:
+    """Draw the shown columns of rows; how each is drawn is decided once."""
     places = table.places()
-    currency_at = places.get("currency")
     shown = [(place, column) for place, column in enumerate(table.columns) if column.is_shown]
-    ways = {column.noun: _way(column.noun) for _, column in shown if column.noun}
-    id_places = {noun: 0 if noun == table.noun else places[f"{noun}_id"] for noun in ways}
     # What has no page of its own is called by its first column.
     named = [column.name for _, column in shown if column.noun == table.noun]
     head = next(iter(named), shown[0][1].name)
-    writers: dict[str, Callable[[int], str]] = {}
-    cells = []
-    for row in rows:
-        currency = row[currency_at] if currency_at is not None else None
-        if currency is not None and currency not in writers:
-            writers[currency] = money_writer(currency)
-        money = writers.get(currency or "", str)
-        line = []
-        for place, column in shown:
-            address = None
-            way = ways.get(column.noun)
-            if way is not None:
-                thing_id = row[id_places[column.noun]]
-                address = way.replace("0", public_id(column.noun, thing_id)) if thing_id else None
-            cell = _cell(column, row[place], money, address, is_head=column.name == head)
-            note = column.note and row[places[column.note]]
-            line.append(_with_note(cell, table, column.note, note) if note else cell)
-        cells.append(line)
-    return cells
+    drawn = [_drawn(table, place, column, is_head=column.name == head) for place, column in shown]
+    currency_at = places.get("currency")
+    if currency_at is None:
+        return [[draw(row, str) for draw in drawn] for row in rows]
+    currencies = {row[currency_at] for row in rows}
+    writers = {each: money_writer(each) if each else str for each in currencies}
+    return [[draw(row, writers[row[currency_at]]) for draw in drawn] for row in rows]
 
 
 def _way(noun: str) -> str | None:
@@ -64,48 +55,81 @@ def _way(noun: str) -> str | None:
     return address.replace(public_id(noun, NEVER), "0") if address else None
 
 
-def _cell(
-    column: Column,
-    value: Any,
-    money: Callable[[int], str],
-    address: str | None,
-    *,
-    is_head: bool,
-) -> Cell:
-    css = "number" if column.kind in {Kind.MONEY, Kind.COUNT} else ""
+def _drawn(table: Table, place: int, column: Column, *, is_head: bool) -> Draw:
+    """Decide how the values of a column are drawn."""
+    label, css = column.words, _css_of(column)
+    address_of = _address_of(table, column)
+    if column.states is not None:
+        states = {state.value: (state.label, tone_of(state)) for state in column.states}
+
+        def draw_state(row: tuple[Any, ...], _money: Callable[[int], str]) -> Cell:
+            value = row[place]
+            if value is None:
+                return Cell(label, "–", css=BLANK)
+            words, tone = states[value]
+            return Cell(label, words, address_of(row), css, tone)
+
+        return draw_state
+    write = _writer(column, is_head=is_head)
+    is_money = column.kind is Kind.MONEY
+    blank = "Draft" if is_head else "–"
+    blank_css = css if is_head else f"{css} {BLANK}".strip()
+
+    def draw(row: tuple[Any, ...], money: Callable[[int], str]) -> Cell:
+        value = row[place]
+        if value is None or value is False:
+            address = address_of(row) if is_head else None
+            return Cell(label, blank, address, blank_css, None, is_head)
+        text = money(value) if is_money else write(value)
+        return Cell(label, text, address_of(row), css, None, is_head)
+
+    return _with_note(draw, table, column) if column.note else draw
+
+
+def _css_of(column: Column) -> str:
     if column.kind is Kind.DAY or column.noun == "invoice":
         # Dates and document numbers are read as one word.
-        css = "is-day"
-    if column.kind is Kind.STATE and value is not None:
-        assert column.states is not None
-        state = column.states(value)
-        return Cell(column.words, state.label, address, css, tone_of(state))
-    if value is None or value is False:
-        words = "Draft" if is_head else "–"
-        css = css if is_head else f"{css} is-blank".strip()
-        return Cell(column.words, words, address if is_head else None, css, is_head=is_head)
-    # The number of a run is its name, and names have no groups of digits.
-    is_name = is_head and column.kind is Kind.COUNT
-    shown = str(value) if is_name else _shown(column, value, money)
-    return Cell(column.words, shown, address, css, is_head=is_head)
+        return "is-day"
+    return "number" if column.kind in {Kind.MONEY, Kind.COUNT} else ""
 
 
-def _with_note(cell: Cell, table: Table, name: str, note: Any) -> Cell:
+def _address_of(table: Table, column: Column) -> Callable[[tuple[Any, ...]], str | None]:
+    """Decide where the values of a column lead to."""
+    noun = column.noun
+    way = _way(noun) if noun else None
+    if way is None:
+        return lambda _row: None
+    before, _, after = way.partition("0")
+    place = 0 if noun == table.noun else table.places()[f"{noun}_id"]
+    return lambda row: f"{before}{public_id(noun, row[place])}{after}" if row[place] else None
+
+
+def _with_note(draw: Draw, table: Table, column: Column) -> Draw:
     """Say behind a value what another column has to say about it."""
-    told = table.column(name)
+    told = table.column(column.note)
     assert told is not None
-    words = Markup("{}, {} {}").format(cell.text, told.words.lower(), note)
-    # What is longer than a date may be broken.
-    return cell._replace(text=words, css="")
+    place, words = table.places()[column.note], told.words.lower()
+
+    def draw_with_note(row: tuple[Any, ...], money: Callable[[int], str]) -> Cell:
+        cell = draw(row, money)
+        if not row[place]:
+            return cell
+        text = Markup("{}, {} {}").format(cell.text, words, row[place])
+        # What is longer than a date may be broken.
+        return cell._replace(text=text, css="")
+
+    return draw_with_note
 
 
-def _shown(column: Column, value: Any, money: Callable[[int], str]) -> str | Markup:
-    if column.kind is Kind.MONEY:
-        return money(value)
+def _writer(column: Column, *, is_head: bool) -> Callable[[Any], str | Markup]:
     if column.kind is Kind.FLAG:
-        return column.words
-    write = job_in_words if column.name == "job" else _WRITERS.get(column.kind, str)
-    return write(value)
+        return lambda _value: column.words
+    if column.name == "job":
+        return job_in_words
+    # The number of a run is its name, and names have no groups of digits.
+    if is_head and column.kind is Kind.COUNT:
+        return str
+    return _WRITERS.get(column.kind, str)
 
 
 _WRITERS: Mapping[Kind, Callable[[Any], str | Markup]] = {
