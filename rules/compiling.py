@@ -34,15 +34,20 @@ _NO_FIELDS: Mapping[str, Field] = {}
 
 # What a condition may ask about; the other kinds hold for every document alike.
 _FIELDS = {
+    ClauseKind.ADDITION: INVOICE_FIELDS,
+    ClauseKind.CASH: INVOICE_FIELDS,
     ClauseKind.CHECK: INVOICE_FIELDS,
     ClauseKind.DUE: INVOICE_FIELDS,
     ClauseKind.FEE: INVOICE_FIELDS,
+    ClauseKind.LEVEL: INVOICE_FIELDS,
     ClauseKind.RETRY: PAYMENT_FIELDS,
+    ClauseKind.REVERSE_CHARGE: INVOICE_FIELDS,
+    ClauseKind.TARIFF: INVOICE_FIELDS,
 }
 _ONCE = {
     ClauseKind.TAX: "how tax is rounded (C101 or C102)",
     ClauseKind.ROUNDING: "how parts of a minor unit are rounded (C103)",
-    ClauseKind.ORDER: "the order of credits (P102)",
+    ClauseKind.ORDER: "the order of credits (P102 or P111)",
 }
 
 
@@ -83,7 +88,7 @@ class BoundClause:
         """Write the clause as one sentence, with its code, its stages and when it applies."""
         verb = ""
         if self.clause.kind is ClauseKind.CHECK:
-            verb = " blocks" if self.severity is Severity.BLOCK else " warns"
+            verb = f" {self.severity}s"
         stages = " and ".join(self.stages)
         when = f" Applies when {self.condition}." if self.condition else ""
         return f"{self.clause.code} at {stages}{verb}: {self.clause.explain(self.values)}{when}"
@@ -114,6 +119,24 @@ def bind_clauses(
     return tuple(_bind(draft, provided, rounding) for draft in drafts)
 
 
+def condition_fields(known: Clause) -> Mapping[str, Field]:
+    """Name what a condition of a clause may ask about; nothing where it can have none."""
+    return _FIELDS.get(known.kind, _NO_FIELDS)
+
+
+def bind_clause(entry: Any) -> tuple[BoundClause | None, list[Problem]]:
+    """Check one clause by itself, for those who write it: without holidays, rounded as usual.
+
+    Shape: no clause when there is a problem; what only the whole can show is not asked.
+    """
+    problems: list[Problem] = []
+    draft = _read_clause(1, entry, problems)
+    if draft is None or problems:
+        return None, problems
+    rounding = Rounding.HALF_UP
+    return _bind(draft, {"rounding": rounding, "holidays": frozenset()}, rounding), []
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
     """A clause that was read and found right in itself."""
@@ -128,6 +151,11 @@ class _Draft:
 
     def is_a(self, kind: ClauseKind) -> bool:
         return self.clause.kind is kind
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it takes every case that comes to it."""
+        return self.test is None and not self.clause.is_partial
 
 
 def _read_entries(definition: Mapping[str, Any]) -> tuple[Sequence[Any], list[Problem]]:
@@ -177,8 +205,8 @@ def _read_clause(place: int, entry: Any, problems: list[Problem]) -> _Draft | No
 
 
 def _read_stages(known: Clause, entry: Mapping[str, Any], found: list[str]) -> tuple[Stage, ...]:
-    """Read one stage or several; a clause that says none is asked at each stage it knows."""
-    given = entry.get("stage", list(known.stages))
+    """Read one stage or several; a clause that says none is asked at its usual ones."""
+    given = entry.get("stage", _usual_stages(known))
     names = given if isinstance(given, list | tuple) else [given]
     wrong = [name for name in names if name not in known.stages]
     if wrong or not names or len(set(names)) < len(names):
@@ -186,6 +214,11 @@ def _read_stages(known: Clause, entry: Mapping[str, Any], found: list[str]) -> t
         found.append(f"its stage must be one or more of {allowed}, each once")
         return known.stages
     return tuple(stage for stage in known.stages if stage in names)
+
+
+def _usual_stages(known: Clause) -> list[Stage]:
+    """List the stages of a clause that names none: all but the draft, which may be unfinished."""
+    return [stage for stage in known.stages if stage is not Stage.DRAFT]
 
 
 def _read_severity(known: Clause, entry: Mapping[str, Any], found: list[str]) -> Severity:
@@ -204,7 +237,7 @@ def _read_condition(
 ) -> tuple[Test | None, str]:
     if "when" not in entry:
         return None, ""
-    fields = _FIELDS.get(known.kind, _NO_FIELDS)
+    fields = condition_fields(known)
     if not fields:
         found.append("it holds for every document and cannot have a condition")
         return None, ""
@@ -227,17 +260,50 @@ def _check_together(drafts: Sequence[_Draft]) -> list[Problem]:
     if not any(draft.is_a(ClauseKind.TAX) for draft in drafts):
         problems.append(Problem(0, "", f"it does not say {_ONCE[ClauseKind.TAX]}"))
     dues = [draft for draft in drafts if draft.is_a(ClauseKind.DUE)]
-    if not any(draft.test is None for draft in dues):
+    if not any(draft.is_final for draft in dues):
         reason = "it does not say when every other document is due (C104 without condition)"
         problems.append(Problem(0, "", reason))
-    for kind in (ClauseKind.DUE, ClauseKind.RETRY):
+    problems += _check_tax_codes(drafts)
+    for kind in (ClauseKind.DUE, ClauseKind.RETRY, ClauseKind.LEVEL):
         chain = [draft for draft in drafts if draft.is_a(kind)]
-        open_ended = [place for place, draft in enumerate(chain) if draft.test is None]
+        open_ended = [place for place, draft in enumerate(chain) if draft.is_final]
         first = open_ended[0] if open_ended else len(chain)
         problems += [
             Problem(draft.place, draft.clause.code, "a clause before it already takes every case")
             for draft in chain[first + 1 :]
         ]
+    return problems
+
+
+def _check_tax_codes(drafts: Sequence[_Draft]) -> list[Problem]:
+    """Check that added lines can be taxed, and that what takes no tax is not taxed elsewhere."""
+    rates: dict[str, int] = {}
+    untaxed: list[tuple[_Draft, str]] = []
+    for draft in drafts:
+        values = draft.values
+        if draft.is_a(ClauseKind.TAX):
+            rates |= values["rates"]
+        elif draft.is_a(ClauseKind.TAX_CODE) and values.get("rate_bps"):
+            rates[values["tax_code"]] = values["rate_bps"]
+        elif draft.is_a(ClauseKind.REVERSE_CHARGE):
+            untaxed.append((draft, values["reverse_code"]))
+        elif draft.is_a(ClauseKind.CASH) or draft.is_a(ClauseKind.TAX_CODE):
+            untaxed.append((draft, values["tax_code"]))
+    known = set(rates) | {code for _, code in untaxed}
+    problems = [
+        Problem(
+            draft.place, draft.clause.code, f"the tax code “{code}” takes tax by another clause"
+        )
+        for draft, code in untaxed
+        if rates.get(code)
+    ]
+    problems += [
+        Problem(draft.place, draft.clause.code, f"the tax code “{code}” is not agreed")
+        for draft in drafts
+        if draft.is_a(ClauseKind.ADDITION)
+        and (code := draft.values.get("tax_code")) is not None
+        and code not in known
+    ]
     return problems
 
 

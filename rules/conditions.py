@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from portal.domain.dates import DateMalformed, parse_date
 from portal.domain.errors import Invalid
+from portal.domain.money import AMOUNT_MINOR_MAX
 from rules.types import InvoiceFacts, PaymentFacts
 
 FieldType = Literal["text", "number", "flag", "day"]
@@ -21,6 +22,8 @@ Test = Callable[[Any], bool]
 # Enough for an agreement that people can still read, and a bound for what is compiled.
 DEPTH_MAX: Final = 6
 NODES_MAX: Final = 50
+VALUES_MAX: Final = 200
+TEXT_CHARACTERS_MAX: Final = 200
 
 
 class ConditionInvalid(Invalid):
@@ -90,6 +93,12 @@ INVOICE_FIELDS: Final = _fields(
         "total_minor": "number",
         "open_minor": "number",
         "due_on": "day",
+        "buyer_reference": "text",
+        "cost_centre": "text",
+        "payment_ref": "text",
+        "period_from": "day",
+        "period_to": "day",
+        "payer_vat_id": "text",
     },
 )
 PAYMENT_FIELDS: Final = _fields(
@@ -134,6 +143,22 @@ def parse_condition(tree: Mapping[str, Any], fields: Mapping[str, Field]) -> Con
     Raises: ConditionInvalid.
     """
     return _parse(tree, fields, depth=1, nodes=[0])
+
+
+def dump_condition(condition: Condition) -> dict[str, Any]:
+    """Write a condition as the data that `parse_condition` reads; days become ISO texts."""
+    match condition:
+        case Group(word, parts):
+            return {word: [dump_condition(part) for part in parts]}
+        case Not(part):
+            return {"not": dump_condition(part)}
+        case Compare(field, "present"):
+            return {"field": field.name, "op": "present"}
+        case Compare(field, op, value):
+            values = value if isinstance(value, tuple) else (value,)
+            plain = [each.isoformat() if isinstance(each, date) else each for each in values]
+            said = plain if isinstance(value, tuple) else plain[0]
+            return {"field": field.name, "op": op, "value": said}
 
 
 def compile_condition(condition: Condition) -> Test:
@@ -201,8 +226,10 @@ def _parse_comparison(tree: Mapping[str, Any], fields: Mapping[str, Field]) -> C
     value = tree["value"]
     if op != "in":
         return Compare(field, op, _parse_value(field, value))
-    if not isinstance(value, list | tuple) or not value:
-        raise ConditionInvalid(reason=f"“{field.name} in” needs a list with at least one value")
+    if not isinstance(value, list | tuple) or not 0 < len(value) <= VALUES_MAX:
+        raise ConditionInvalid(
+            reason=f"“{field.name} in” needs a list with at least one value, {VALUES_MAX} at most"
+        )
     return Compare(field, op, tuple(_parse_value(field, item) for item in value))
 
 
@@ -216,6 +243,13 @@ def _parse_value(field: Field, value: Any) -> Any:
     wanted = {"text": str, "number": int, "flag": bool, "day": date}[field.type]
     if type(value) is not wanted or value == "":
         raise ConditionInvalid(reason=f"the value of “{field.name}” must be a {field.type}")
+    if isinstance(value, int) and abs(value) > AMOUNT_MINOR_MAX:
+        raise ConditionInvalid(reason=f"the value of “{field.name}” is larger than any amount")
+    if isinstance(value, str) and not (len(value) <= TEXT_CHARACTERS_MAX and value.isprintable()):
+        raise ConditionInvalid(
+            reason=f"the value of “{field.name}” must have up to {TEXT_CHARACTERS_MAX} characters"
+            " that can be printed"
+        )
     return value
 
 

@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 from portal.domain.errors import Invalid
@@ -15,8 +16,9 @@ from portal.domain.errors import Invalid
 # An agreement has tens of clauses; a larger text is not one.
 TEXT_CHARACTERS_MAX: Final = 200_000
 
-_HEAD_KEYS = ("title", "description")
-_CLAUSE_KEYS = ("code", "stage", "severity", "parameters", "when", "note")
+_HEAD_KEYS = ("base", "title", "description")
+_CLAUSE_KEYS = ("code", "remove", "stage", "severity", "parameters", "when", "note")
+_SAMPLES = Path(__file__).with_name("samples")
 
 
 class DefinitionUnreadable(Invalid):
@@ -39,6 +41,18 @@ def load_definition(text: str) -> dict[str, Any]:
     plain = _plain(loaded)
     assert isinstance(plain, dict)
     return plain
+
+
+def list_samples() -> tuple[str, ...]:
+    """Name the agreements of the sample organisations."""
+    return tuple(sorted(path.stem for path in _SAMPLES.glob("*.toml")))
+
+
+def load_sample(name: str) -> dict[str, Any] | None:
+    """Read the agreement of a sample organisation; None where there is none of that name."""
+    if name not in list_samples():
+        return None
+    return load_definition((_SAMPLES / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def dump_definition(definition: Mapping[str, Any]) -> str:

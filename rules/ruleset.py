@@ -25,6 +25,7 @@ from rules.compiling import BoundClause, Problem, RuleSetInvalid, bind_clauses
 from rules.conditions import Test
 from rules.definitions import definition_hash, dump_definition, load_definition
 from rules.policies import apportion, p101_retry_after_days, p102_credits_are_applied_in_order
+from rules.pricing import Pricing
 from rules.types import (
     Allocation,
     Assessment,
@@ -39,7 +40,6 @@ from rules.types import (
     Severity,
     SourceFacts,
     Stage,
-    TaxAmount,
 )
 
 __all__ = [
@@ -74,14 +74,16 @@ class CompiledRuleSet:
     __slots__ = (
         "_bound",
         "_checks",
-        "_due_clauses",
         "_fees",
+        "_levels",
+        "_limits",
         "_order",
-        "_rates",
+        "_pricing",
         "_retries",
         "_set_offs",
-        "_tax",
-        "_tax_code",
+        "_tolerances",
+        "metered_codes",
+        "needs",
         "rounding",
         "stages",
     )
@@ -91,16 +93,19 @@ class CompiledRuleSet:
         by_kind = {
             kind: [each for each in bound if each.clause.kind is kind] for kind in ClauseKind
         }
-        tax = by_kind[ClauseKind.TAX][0]
         self._bound = tuple(bound)
-        self._tax: Callable[[tuple[LineFacts, ...]], tuple[TaxAmount, ...]] = tax.call
-        self._tax_code = tax.clause.code
-        self._rates: Mapping[str, int] = tax.values["rates"]
-        self.rounding: Rounding = tax.rounding
-        self._due_clauses = [(each.call, each.test) for each in by_kind[ClauseKind.DUE]]
+        self._pricing = Pricing(by_kind)
+        self.rounding: Rounding = self._pricing.rounding
+        # What has to be looked up for this agreement alone: facts, and the quantities of lines.
+        self.needs = frozenset(fact for each in bound for fact in each.clause.needs)
+        metered = (each.values["revenue_codes"] for each in bound if each.clause.code == "V127")
+        self.metered_codes = self._pricing.metered_codes.union(*metered)
         self._fees = [(each.call, each.test) for each in by_kind[ClauseKind.FEE]]
         self._retries = [(each.call, each.test) for each in by_kind[ClauseKind.RETRY]]
         self._set_offs = [each.call for each in by_kind[ClauseKind.SET_OFF]]
+        self._levels = [(each.call, each.test) for each in by_kind[ClauseKind.LEVEL]]
+        self._tolerances = [each.call for each in by_kind[ClauseKind.TOLERANCE]]
+        self._limits = {each.clause.code: each for each in by_kind[ClauseKind.LIMIT]}
         orders = by_kind[ClauseKind.ORDER]
         self._order = orders[0].call if orders else p102_credits_are_applied_in_order
         self._retries.append((_never_again(frozenset(holidays)), None))
@@ -116,7 +121,12 @@ class CompiledRuleSet:
     @property
     def tax_codes(self) -> tuple[str, ...]:
         """The tax codes that are agreed, in the order of the definition."""
-        return tuple(self._rates)
+        return tuple(self._pricing.rates.latest)
+
+    @property
+    def exemptions(self) -> dict[str, str]:
+        """Why no tax is taken for codes that are exempt, by code."""
+        return dict(self._pricing.exemptions)
 
     @property
     def revenue_codes(self) -> tuple[str, ...]:
@@ -135,12 +145,13 @@ class CompiledRuleSet:
             and Stage.ISSUE in each.stages
         )
 
-    def tax_rate_bps(self, tax_code: str) -> int:
-        """Return the rate of a tax code.
+    def tax_rate_bps(self, tax_code: str, *, on: date | None = None) -> int:
+        """Return the rate of a tax code on a day, or else after the last change that is agreed.
 
         Raises: TaxCodeUnknown.
         """
-        rate_bps = self._rates.get(tax_code)
+        rates = self._pricing.rates
+        rate_bps = (rates.latest if on is None else rates.on_day(on)).get(tax_code)
         if rate_bps is None:
             raise TaxCodeUnknown(tax_code=tax_code)
         return rate_bps
@@ -166,7 +177,7 @@ class CompiledRuleSet:
         """
         findings: list[Finding] = []
         if stage in _PRICED_STAGES:
-            rates = self._rates
+            rates = self._pricing.rates.on(facts)
             findings.extend(
                 [self._unknown_tax(line) for line in facts.lines if line[3] not in rates]
             )
@@ -186,42 +197,25 @@ class CompiledRuleSet:
 
         Raises: TaxCodeUnknown; AmountTooLarge.
         """
-        lines = facts.lines
-        revenues: dict[str, int] = {}
-        net_minor = 0
-        for _, line_minor, code, _ in lines:
-            net_minor += line_minor
-            revenues[code] = revenues.get(code, 0) + line_minor
-        taxes = self._tax(lines)
-        tax_minor = 0
-        for tax in taxes:
-            tax_minor += tax[3]
-        total_minor = check_amount(net_minor + tax_minor)
-        return InvoicePrice(
-            net_minor,
-            tax_minor,
-            total_minor,
-            taxes,
-            tuple(sorted(revenues.items())),
-            self._due_on(facts),
-        )
+        return self._pricing.price(facts)[0]
 
     def assess(self, stage: Stage | str, facts: InvoiceFacts) -> Assessment:
         """Price a document, then ask the checks about the priced document.
 
-        Shape: total, open amount and due date of the facts are taken from the price; without a
+        Shape: lines, total, open amount and due date of the facts are those of the price; without a
         price (an unknown tax code, a total too large) the findings that block it are there.
         """
         try:
-            price = self.price(facts)
+            price, lines = self._pricing.price(facts)
         except TaxCodeUnknown:
-            unknown = [line for line in facts.lines if line.tax_code not in self._rates]
+            rates = self._pricing.rates.on(facts)
+            unknown = [line for line in facts.lines if line.tax_code not in rates]
             return Assessment(None, tuple(self._unknown_tax(line) for line in unknown))
         except AmountTooLarge as error:
-            finding = Finding(self._tax_code, Severity.BLOCK, error.message, "total_minor")
+            finding = Finding(self._pricing.tax_code, Severity.BLOCK, error.message, "total_minor")
             return Assessment(None, (finding,))
         total = price.total_minor
-        priced = InvoiceFacts._make((*facts[:12], total, total, price.due_on))
+        priced = InvoiceFacts._make((*facts[:11], lines, total, total, price.due_on, *facts[15:]))
         return Assessment(price, self.validate(stage, priced))
 
     def decide_retry(self, facts: PaymentFacts) -> RetryDecision:
@@ -248,16 +242,37 @@ class CompiledRuleSet:
         charges = (call(facts) for call, test in self._fees if test is None or test(facts))
         return tuple(charge for charge in charges if charge is not None)
 
+    def reminder_level(self, facts: InvoiceFacts) -> int:
+        """Say which level of reminder an overdue invoice has reached; zero is none.
+
+        Shape: the first clause that applies decides; without one nothing is reminded.
+        """
+        for call, test in self._levels:
+            if test is None or test(facts):
+                level: int = call(facts)
+                return level
+        return 0
+
+    def is_difference_tolerated(self, difference_minor: int, expected_minor: int) -> bool:
+        """Say whether a payout may differ that much; without agreement not at all."""
+        return not difference_minor or any(
+            call(difference_minor, expected_minor) for call in self._tolerances
+        )
+
+    @property
+    def refund_limit_minor(self) -> int | None:
+        """The amount from which on a second person approves a refund; None where none is agreed."""
+        limit = self._limits.get("P114")
+        return limit.values["limit_minor"] if limit else None
+
+    def needs_second_for_run(self, total_minor: int, documents: int) -> bool | None:
+        """Say whether a second person approves a run; None where nothing is agreed."""
+        limit = self._limits.get("P115")
+        return limit.call(total_minor, documents) if limit else None
+
     def explain(self) -> list[str]:
         """Write the agreement as sentences, one per clause in the order of the definition."""
         return [each.explain() for each in self._bound]
-
-    def _due_on(self, facts: InvoiceFacts) -> date:
-        for call, test in self._due_clauses:
-            if test is None or test(facts):
-                due_on: date = call(facts)
-                return due_on
-        raise AssertionError("compiling made sure that the last due clause has no condition")
 
     def _may_set_off(self, source: SourceFacts) -> bool:
         return source.may_set_off and any(call(source) for call in self._set_offs)
@@ -265,9 +280,9 @@ class CompiledRuleSet:
     def _unknown_tax(self, line: LineFacts) -> Finding:
         message = (
             f"Line {line.position} has the tax code “{line.tax_code}”, which is not agreed; "
-            f"use one of {say('', self.tax_codes)}."
+            f"use one of {say(self.tax_codes)}."
         )
-        return Finding(self._tax_code, Severity.BLOCK, message, "lines")
+        return Finding(self._pricing.tax_code, Severity.BLOCK, message, "lines")
 
 
 def _lists_revenue(bound: BoundClause) -> bool:

@@ -4,6 +4,7 @@ Facts and results are named tuples, because a run makes hundreds of thousands of
 """
 
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -16,33 +17,54 @@ class Stage(StrEnum):
     """The moment at which a clause is asked."""
 
     IMPORT = "import"
+    DRAFT = "draft"
     ISSUE = "issue"
-    APPLY = "apply"
     COLLECT = "collect"
-    RETRY = "retry"
+    ATTEMPT_FAILED = "attempt_failed"
+    APPLY_DEPOSIT = "apply_deposit"
+    REFUND = "refund"
+    SETTLE = "settle"
     REMIND = "remind"
 
 
 class Severity(StrEnum):
-    """Whether a finding stops the document or only tells about it."""
+    """Whether a finding stops the document, asks to look again, or only tells."""
 
     BLOCK = "block"
     WARN = "warn"
+    INFORM = "inform"
 
 
 class LineFacts(NamedTuple):
-    """One line of a document; the net amount may be negative (a discount)."""
+    """One line of a document; the net amount may be negative (a discount).
+
+    Shape: the quantity is there where a tariff or a check asks for it.
+    """
 
     position: int
     net_minor: int
     revenue_code: str
     tax_code: str
+    quantity: Decimal | None = None
+
+
+class MeteredLine(NamedTuple):
+    """What a tariff is told of a line: what was used, and over how many days if that is known.
+
+    Shape: `minor_per_major` is how many minor units make one of the currency.
+    """
+
+    revenue_code: str
+    quantity: Decimal
+    minor_per_major: int
+    period_days: int | None
 
 
 class InvoiceFacts(NamedTuple):
     """What the rules may know of an invoice.
 
-    Shape: `None` is absent; amounts of a credit note are positive like those of an invoice.
+    Shape: `None` is absent or not looked up; amounts of a credit note are positive like those of
+    an invoice; the last day of the period is part of it.
     """
 
     invoice_id: str
@@ -60,6 +82,26 @@ class InvoiceFacts(NamedTuple):
     total_minor: int = 0
     open_minor: int = 0
     due_on: date | None = None
+    buyer_reference: str | None = None
+    cost_centre: str | None = None
+    payment_ref: str | None = None
+    period_from: date | None = None
+    period_to: date | None = None
+    payer_vat_id: str | None = None
+    payer_iban: str | None = None
+    is_repeated: bool | None = None
+    has_mandate: bool | None = None
+    is_on_hold: bool | None = None
+    is_disputed: bool | None = None
+    has_hardship: bool | None = None
+    reminder_level: int | None = None
+
+    @property
+    def period_days(self) -> int | None:
+        """How many days the period has; none when it is not known, or ends before it begins."""
+        if self.period_from is None or self.period_to is None or self.period_to < self.period_from:
+            return None
+        return (self.period_to - self.period_from).days + 1
 
 
 class PaymentFacts(NamedTuple):
@@ -96,6 +138,7 @@ class OpenInvoiceFacts(NamedTuple):
     due_on: date
     issued_on: date
     total_minor: int
+    revenue_codes: tuple[str, ...] = ()
 
 
 class Finding(NamedTuple):
@@ -116,10 +159,36 @@ class TaxAmount(NamedTuple):
     tax_minor: int
 
 
+class PricedLine(NamedTuple):
+    """A line that pricing changed or added, with the clause that did it last.
+
+    Shape: an added line has a description and the quantity one; a changed line keeps its own, and
+    without a unit price keeps that as well.
+    """
+
+    position: int
+    net_minor: int
+    revenue_code: str
+    tax_code: str
+    unit_price: Decimal | None
+    description: str | None
+    code: str
+
+
+class DatedRate(NamedTuple):
+    """The rate of a tax code from a day on, or ever since; with the reason when it is exempt."""
+
+    tax_code: str
+    rate_bps: int
+    from_on: date | None = None
+    exemption: str | None = None
+
+
 class InvoicePrice(NamedTuple):
     """What a document comes to.
 
-    Shape: taxes and revenues are sorted by code; revenues add up to the net amount.
+    Shape: taxes and revenues are sorted by code; revenues add up to the net amount; lines are those
+    that differ from the draft's.
     """
 
     net_minor: int
@@ -128,6 +197,7 @@ class InvoicePrice(NamedTuple):
     taxes: tuple[TaxAmount, ...]
     revenues: tuple[tuple[str, int], ...]
     due_on: date
+    lines: tuple[PricedLine, ...] = ()
 
 
 class Assessment(NamedTuple):

@@ -187,6 +187,12 @@ class Invoice(OrganisationMixin, IdMixin, CreatedMixin, Base):
     number: Mapped[int | None] = mapped_column(BigInteger)
     external_ref: Mapped[str | None]
     purchase_order_ref: Mapped[str | None]
+    buyer_reference: Mapped[str | None]
+    cost_centre: Mapped[str | None]
+    payment_ref: Mapped[str | None]
+    # The last day is part of the period; a draft may have it wrong, and the rules tell.
+    period_from: Mapped[date | None]
+    period_to: Mapped[date | None]
     document_on: Mapped[date | None]
     issued_on: Mapped[date | None]
     due_on: Mapped[date | None]

@@ -41,6 +41,7 @@ class Payer(OrganisationMixin, IdMixin, CreatedMixin, Base):
     kind: Mapped[str]
     email: Mapped[str | None]
     country: Mapped[str | None]
+    vat_id: Mapped[str | None]
     is_default: Mapped[bool] = mapped_column(server_default=text("false"))
     is_on_hold: Mapped[bool] = mapped_column(server_default=text("false"))
     version: Mapped[int] = mapped_column(server_default=text("1"))

@@ -21,6 +21,7 @@ _PAYER_COLUMNS = {
     "country": "text",
     "is_default": "boolean",
     "is_on_hold": "boolean",
+    "vat_id": "text",
 }
 _MANDATE_COLUMNS = {
     "place": "integer",
@@ -43,9 +44,9 @@ SELECT %(organisation)s, '{kind}', '{subject}', id, %(actor_kind)s, %(actor_id)s
 _INSERT_PAYERS = f"""
 WITH added AS (
   INSERT INTO payers (organisation_id, id, external_ref, name, name_sort, kind, email, country,
-    is_default, is_on_hold, created_at)
+    is_default, is_on_hold, vat_id, created_at)
   SELECT %(organisation)s, id, external_ref, name, name_sort, kind, email, country, is_default,
-    is_on_hold, %(now)s
+    is_on_hold, vat_id, %(now)s
   FROM (
     SELECT DISTINCT ON (external_ref) * FROM pg_temp.new_payers ORDER BY external_ref, place
   ) AS firsts
@@ -84,6 +85,7 @@ class NewPayer(NamedTuple):
     country: str | None = None
     is_default: bool = False
     is_on_hold: bool = False
+    vat_id: str | None = None
 
 
 class NewMandate(NamedTuple):

@@ -17,7 +17,7 @@ ISSUE = (
     " net bigint, tax bigint, place bigint) ON COMMIT DELETE ROWS",
     "INSERT INTO invoice_taxes (organisation_id, invoice_id, tax_code, rate_bps, net_minor,"
     " tax_minor) SELECT %(o)s, l.invoice_id, l.tax_code, r.bps, sum(l.net_minor),"
-    " sum(round(l.net_minor * r.bps / 10000.0)) FROM invoice_lines l"
+    " round(sum(l.net_minor) * r.bps / 10000.0) FROM invoice_lines l"
     " JOIN (VALUES ('S', 1900), ('R', 700), ('E', 0)) r (code, bps) ON r.code = l.tax_code"
     " WHERE l.organisation_id = %(o)s AND l.invoice_id = ANY(%(ids)s)"
     " GROUP BY l.invoice_id, l.tax_code, r.bps",

@@ -1,4 +1,4 @@
-"""The policies P101 to P106, the catalogue of reasons, and the pouring of credits into invoices."""
+"""The policies P101 to P106 and P111 to P115, the reasons, and the pouring of credits."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -18,6 +18,11 @@ from rules.policies import (
     p104_collected_amount_is_at_least,
     p105_collection_begins_around_due_date,
     p106_reminded_amount_is_at_least,
+    p111_named_revenue_is_paid_first,
+    p112_reminders_rise_by_level,
+    p113_small_difference_is_tolerated,
+    p114_refund_needs_a_second_person,
+    p115_run_needs_a_second_person,
 )
 from rules.reasons import NEVER_RETRIED, REASONS, ReasonClass, find_reason
 from rules.types import (
@@ -238,3 +243,54 @@ def test_no_unit_is_lost_or_made(available: list[int], opened: list[int]) -> Non
         assert met <= max(minor, 0)
     whole = min(sum(max(m, 0) for m in available), sum(max(m, 0) for m in opened))
     assert sum(each.amount_minor for each in allocations) == whole
+
+
+def test_named_revenue_is_paid_first_then_the_oldest() -> None:
+    owed = [
+        OpenInvoiceFacts(name, 100, DAY + timedelta(days=days), DAY, 100, codes)
+        for name, days, codes in (
+            ("late fee", 0, ("fees",)),
+            ("rates", 9, ("waste", "land tax")),
+            ("old water", 1, ("water",)),
+            ("water", 5, ("water", "fees")),
+            ("unknown", 3, ()),
+        )
+    ]
+    money = [
+        SourceFacts("deposit", "1", 5, DAY, True),
+        SourceFacts("payer_credit", "2", 5, DAY, True),
+    ]
+    sources, ordered = p111_named_revenue_is_paid_first(
+        money, owed, revenue_codes=("land tax", "water"), source_order=("payer_credit",)
+    )
+    assert [each.id for each in ordered] == ["rates", "old water", "water", "late fee", "unknown"]
+    assert [each.id for each in sources] == ["2"], "kinds that are not named are not used"
+
+
+@pytest.mark.parametrize(
+    ("days", "level"),
+    [(-1, 0), (0, 0), (6, 0), (7, 1), (20, 1), (21, 2), (34, 2), (35, 3), (999, 3)],
+)
+def test_reminders_rise_by_level(days: int, level: int) -> None:
+    facts = INVOICE._replace(open_minor=1, due_on=DAY, business_date=DAY + timedelta(days=days))
+    assert p112_reminders_rise_by_level(facts, days_late=(7, 21, 35)) == level
+    for left in (facts._replace(open_minor=0), facts._replace(due_on=None)):
+        assert p112_reminders_rise_by_level(left, days_late=(7, 21, 35)) == 0
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected", "answer"),
+    [(0, 0, "yes"), (50, 0, "yes"), (-50, 0, "yes"), (51, 0, "no"), (100, 100_000, "yes"),
+     (-100, 100_000, "yes"), (101, 100_000, "no"), (100, -100_000, "yes")],
+)  # fmt: skip
+def test_small_differences_are_tolerated(difference: int, expected: int, answer: str) -> None:
+    found = p113_small_difference_is_tolerated(difference, expected, amount_minor=50, rate_bps=10)
+    assert found is (answer == "yes")
+
+
+def test_limits_of_the_second_person_are_reached_exactly() -> None:
+    refunds = [p114_refund_needs_a_second_person(each, limit_minor=500) for each in (499, 500)]
+    assert refunds == [False, True]
+    asked: dict[str, int] = {"limit_minor": 500, "limit_documents": 10}
+    sizes = ((499, 9), (500, 9), (499, 10))
+    assert [p115_run_needs_a_second_person(*each, **asked) for each in sizes] == [False, True, True]

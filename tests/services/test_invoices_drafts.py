@@ -32,13 +32,19 @@ from portal.services.invoices import (
 from portal.services.rulesets import (
     AgreedTax,
     RuleSetNotFound,
-    activate_rule_set,
     list_revenue_codes,
     list_tax_codes,
 )
 from portal.sql import execute
 from tests import factories
-from tests.factories import CLERK, NOW, make_draft_invoice, make_issued_invoice, make_payer
+from tests.factories import (
+    CLERK,
+    NOW,
+    activate_rule_set,
+    make_draft_invoice,
+    make_issued_invoice,
+    make_payer,
+)
 from tests.factories import read_row as read
 from tests.services.books import events_of, rows
 from tests.services.drafting import broken_proofs, do_at_once, draft, new_invoice, new_line
@@ -231,7 +237,7 @@ def test_revenue_codes_are_those_that_are_agreed(organisation: UUID) -> None:
     agreed = {"code": "V116", "parameters": {"revenue_codes": ["water", "waste"]}}
     definition["clause"].append(agreed)
     with acting_for(organisation):
-        activate_rule_set(definition=definition, starts_on=ON, actor=CLERK, now=NOW)
+        activate_rule_set(definition=definition, starts_on=ON)
         assert list_revenue_codes(on=ON) == ["water", "waste"]
 
     draft(new_line(revenue_code="waste"))
@@ -247,7 +253,7 @@ def test_revenue_codes_that_are_agreed_for_some_are_left_to_issuing(organisation
     parameters = {"revenue_codes": ["water"]}
     definition["clause"].append({"code": "V116", "parameters": parameters, "when": when})
     with acting_for(organisation):
-        activate_rule_set(definition=definition, starts_on=ON, actor=CLERK, now=NOW)
+        activate_rule_set(definition=definition, starts_on=ON)
         assert list_revenue_codes(on=ON) == ["water"]
 
     assert read("invoices", draft(new_line(revenue_code="salt"))).state == "draft"

@@ -25,9 +25,8 @@ from portal.services.invoices import (
     issue_invoice,
     issue_invoices,
 )
-from portal.services.rulesets import activate_rule_set
 from tests import factories
-from tests.factories import CLERK, NOW, Line, make_draft_invoice, make_payer
+from tests.factories import CLERK, NOW, Line, activate_rule_set, make_draft_invoice, make_payer
 from tests.factories import read_row as read
 from tests.services.books import assert_books_hold, balance, events_of, rows
 from tests.services.drafting import broken_proofs, do_at_once
@@ -90,7 +89,7 @@ def test_a_blocked_draft_says_all_that_is_against_it(organisation: UUID) -> None
 @pytest.mark.parametrize(
     ("lines", "code", "field"),
     [
-        ((Line(10_000, "4000", "Q"),), "C101", "lines"),
+        ((Line(10_000, "4000", "Q"),), "C102", "lines"),
         ((Line(20_000, "4000", "E"), Line(-9_000)), "negative", "lines"),
         ((), "V114", "lines"),
     ],
@@ -112,7 +111,7 @@ def test_a_warning_does_not_block(organisation: UUID) -> None:
     warning = {"code": "V105", "stage": "issue", "severity": "warn"}
     definition["clause"].append(warning)
     with acting_for(organisation):
-        activate_rule_set(definition=definition, starts_on=ON, actor=CLERK, now=NOW)
+        activate_rule_set(definition=definition, starts_on=ON)
     made = make_draft_invoice(external_ref=None)
     with acting_for(organisation):
         assessment = assess_draft(invoice_id=made.id, on=ON)

@@ -25,13 +25,13 @@ from portal.services.invoices import (
     void_invoice,
 )
 from portal.services.payments import ResultKind, start_payments
-from portal.services.rulesets import activate_rule_set
 from portal.sql import execute
 from tests import books, factories
 from tests.factories import (
     CLERK,
     NOW,
     Line,
+    activate_rule_set,
     answer_attempt,
     attempt_of,
     make_credit_note,
@@ -151,12 +151,12 @@ def test_the_taxes_are_those_of_the_invoice_whatever_is_agreed_by_now(organisati
     invoice = make_issued_invoice(lines=(Line(501),))
     definition = rows("SELECT definition FROM rule_sets")[0].definition
     for clause in definition["clause"]:
-        if clause["code"] == "C101":
+        if clause["code"] == "C102":
             clause["parameters"] = {"rates": {"Z": 2_500}}
         if clause["code"] == "V101":
             clause["parameters"] = {"minimum_minor": 1_000_000}
     with acting_for(organisation):
-        activate_rule_set(definition=definition, starts_on=ON, actor=CLERK, now=NOW)
+        activate_rule_set(definition=definition, starts_on=ON)
 
     note = read("invoices", void(invoice))
 
@@ -169,7 +169,7 @@ def test_an_invoice_over_nothing_is_voided_too(organisation: UUID) -> None:
     definition = rows("SELECT definition FROM rule_sets")[0].definition
     definition["clause"] = [each for each in definition["clause"] if each["code"] != "V102"]
     with acting_for(organisation):
-        activate_rule_set(definition=definition, starts_on=date(2026, 1, 1), actor=CLERK, now=NOW)
+        activate_rule_set(definition=definition, starts_on=date(2026, 1, 1))
     invoice = make_issued_invoice(lines=(Line(1_000), Line(-1_000)))
     assert invoice.total_minor == 0
 

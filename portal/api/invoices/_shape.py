@@ -162,6 +162,11 @@ def patched_invoice(invoice: InvoiceRow, lines: list[LineRow], patch: dict[str, 
         external_ref=patch.get("reference", invoice.external_ref),
         purchase_order_ref=patch.get("order", invoice.purchase_order_ref),
         document_on=patch.get("date", invoice.document_on),
+        buyer_reference=invoice.buyer_reference,
+        cost_centre=invoice.cost_centre,
+        payment_ref=invoice.payment_ref,
+        period_from=invoice.period_from,
+        period_to=invoice.period_to,
     )
 
 

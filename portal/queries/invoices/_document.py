@@ -36,6 +36,7 @@ SELECT i.id, {document_number("i")} AS number, i.kind, i.state, i.payment_status
   i.payer_id, p.number AS payer_number, p.name AS payer_name, p.external_ref AS payer_ref,
   p.kind AS payer_kind, p.is_on_hold AS payer_is_on_hold,
   i.external_ref, i.purchase_order_ref, i.document_on, i.issued_on, i.due_on,
+  i.buyer_reference, i.cost_centre, i.payment_ref, i.period_from, i.period_to,
   i.net_minor, i.tax_minor, i.total_minor, i.paid_minor, i.credited_minor, i.written_off_minor,
   i.in_payment_minor, i.open_minor, i.applied_minor, i.credit_left_minor,
   i.corrects_id, {document_number("c")} AS corrects_number,
@@ -90,6 +91,11 @@ class InvoiceRow(NamedTuple):
     document_on: date | None
     issued_on: date | None
     due_on: date | None
+    buyer_reference: str | None
+    cost_centre: str | None
+    payment_ref: str | None
+    period_from: date | None
+    period_to: date | None
     net_minor: int
     tax_minor: int
     total_minor: int

@@ -15,6 +15,13 @@ from portal.queries.payers import find_default_payer, find_payer_by_ref, list_pa
 from portal.services.files._mapping import ImportMapping
 from portal.services.files._report import Refusal
 from portal.services.files._stage import StagedDocument
+from portal.services.files._statements import (
+    COLUMNS,
+    INSERT_DOCUMENTS,
+    INSERT_EVENTS,
+    INSERT_LINES,
+    LIST_LINE_FACTS,
+)
 from portal.services.files._values import day_of, read_country
 from portal.services.payers import NewPayer, add_payers
 from portal.sql import execute, fetch_plain, stage_rows
@@ -33,20 +40,15 @@ _NEGATIVE = (
     " as credit notes."
 )
 
-_COLUMNS = {
-    "place": "integer",
-    "id": "uuid",
-    "document_ref": "text",
-    "kind": "text",
-    "sign": "integer",
-    "payer_ref": "text",
-    "currency": "text",
-    "external_ref": "text",
-    "purchase_order_ref": "text",
-    "document_on": "date",
-    "due_on": "date",
-    "net_minor": "bigint",
-}
+
+class Further(NamedTuple):
+    """What few files say of a document."""
+
+    buyer_reference: str | None
+    cost_centre: str | None
+    payment_ref: str | None
+    period_from: date | None
+    period_to: date | None
 
 
 class Taken(NamedTuple):
@@ -65,6 +67,12 @@ class Taken(NamedTuple):
     def external_ref(self) -> str:
         """The reference under which the source knows the document."""
         return self.document.fields[6] or self.document.document_ref
+
+    @property
+    def further(self) -> Further:
+        """The references and the period, in the order in which `_lines` writes them."""
+        buyer, cost_centre, payment_ref, first_on, last_on = self.document.fields[14:] or [None] * 5
+        return Further(buyer, cost_centre, payment_ref, day_of(first_on), day_of(last_on))
 
 
 class Known(NamedTuple):
@@ -128,7 +136,7 @@ class InvoiceImport:
         payers_added = self._add_payers(taken, actor=actor, now=now)
         stage_rows(
             "taken_documents",
-            _COLUMNS,
+            COLUMNS,
             [
                 (
                     place,
@@ -142,6 +150,7 @@ class InvoiceImport:
                     each.document.fields[7],
                     day_of(each.document.fields[1]),
                     day_of(each.document.fields[8]),
+                    *each.further,
                     each.sign * each.document.net_minor,
                 )
                 for place, each in enumerate(taken)
@@ -158,7 +167,7 @@ class InvoiceImport:
             "actor_id": actor.id,
             "actor_name": actor.name,
         }
-        written = {row[0] for row in fetch_plain(_INSERT_DOCUMENTS, values)}
+        written = {row[0] for row in fetch_plain(INSERT_DOCUMENTS, values)}
         if len(written) < len(taken):
             execute(
                 "DELETE FROM pg_temp.taken_documents WHERE external_ref <> ALL(%s)",
@@ -167,9 +176,9 @@ class InvoiceImport:
         # The statistics know nothing of lines that were staged a moment ago, and the database then
         # compares each line with each document.
         execute("SET LOCAL enable_nestloop = off")
-        execute(_INSERT_LINES.format(table=self.table), values)
+        execute(INSERT_LINES.format(table=self.table), values)
         execute("SET LOCAL enable_nestloop = on")
-        execute(_INSERT_EVENTS, values)
+        execute(INSERT_EVENTS, values)
         return written, payers_added
 
     def _look_up(self, documents: Sequence[StagedDocument]) -> Known:
@@ -195,7 +204,7 @@ class InvoiceImport:
         if not readable:
             return {}
         rows = fetch_plain(
-            _LIST_LINE_FACTS.format(table=self.table),
+            LIST_LINE_FACTS.format(table=self.table),
             (
                 self.file_id,
                 min(each.first_line for each in readable),
@@ -292,6 +301,7 @@ class InvoiceImport:
             total_minor=total_minor,
             open_minor=total_minor,
             due_on=day_of(document.fields[8]),
+            **taken.further._asdict(),
         )
         for finding in self.rule_set.validate(Stage.IMPORT, facts):
             if finding.severity is Severity.BLOCK:
@@ -351,41 +361,3 @@ def _problem_of_lines(document: StagedDocument) -> tuple[str, str] | None:
             "The file has another document with the same reference before; keep one of them.",
         )
     return None
-
-
-_LIST_LINE_FACTS = """
-SELECT document_ref, min(line_number), sum(fields[6]::bigint)::bigint, fields[12], fields[13]
-FROM {table}
-WHERE file_id = %s AND line_number BETWEEN %s AND %s AND document_ref = ANY(%s)
-GROUP BY document_ref, fields[12], fields[13] ORDER BY 2
-"""
-
-_INSERT_DOCUMENTS = """
-INSERT INTO invoices (organisation_id, id, currency, kind, state, payer_id, external_ref,
-  purchase_order_ref, document_on, due_on, net_minor, tax_minor, total_minor, file_id, created_at)
-SELECT %(organisation)s, t.id, t.currency, t.kind, %(state)s, p.id, t.external_ref,
-  t.purchase_order_ref, t.document_on, t.due_on, t.net_minor, 0, t.net_minor, %(file_id)s, %(now)s
-FROM pg_temp.taken_documents t
-JOIN payers p ON p.organisation_id = %(organisation)s AND p.external_ref = t.payer_ref
-ORDER BY t.place
-ON CONFLICT DO NOTHING RETURNING external_ref
-"""
-
-_INSERT_LINES = """
-INSERT INTO invoice_lines (organisation_id, invoice_id, position, description, quantity,
-  unit_price, net_minor, revenue_code, tax_code, source_line)
-SELECT %(organisation)s, t.id, row_number() OVER (PARTITION BY t.id ORDER BY l.line_number),
-  l.fields[14], t.sign * l.fields[4]::numeric, l.fields[5]::numeric,
-  t.sign * l.fields[6]::bigint, l.fields[12], l.fields[13], l.line_number
-FROM pg_temp.taken_documents t
-JOIN {table} l ON l.file_id = %(file_id)s AND l.document_ref = t.document_ref
-  AND l.line_number BETWEEN %(low)s AND %(high)s
-"""
-
-_INSERT_EVENTS = """
-INSERT INTO events (organisation_id, kind, subject_type, subject_id, actor_kind, actor_id,
-  actor_name, happened_at)
-SELECT %(organisation)s, 'invoice.drafted', 'invoice', t.id, %(actor_kind)s, %(actor_id)s::uuid,
-  %(actor_name)s, %(now)s
-FROM pg_temp.taken_documents t ORDER BY t.place
-"""

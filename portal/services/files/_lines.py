@@ -46,6 +46,15 @@ class ReadLine(NamedTuple):
     error: str | None
 
 
+# What few files say of a document; the three texts come before the two days.
+FURTHER: Final = (
+    "buyer_reference",
+    "cost_centre",
+    "payment_reference",
+    "period_from",
+    "period_to",
+)
+
 LineReader = Callable[[Sequence[str]], ReadLine]
 Take = Callable[[Sequence[str]], str]
 
@@ -159,7 +168,8 @@ def _head_reader(
 ) -> Callable[[Sequence[str]], tuple[str, str, str]]:
     """Make the function that reads what the lines of one document repeat.
 
-    Shape: the currency, then the fields before the numbers and those after them.
+    Shape: the currency, then the fields before the numbers and those after them; those that few
+    files have stand last of all, see `_further_reader`.
     """
     names = (
         "payer", "date", "currency", "reference", "purchase_order", "due_on", "country",
@@ -193,6 +203,32 @@ def _head_reader(
     return lambda record: read(take((*record, "")))
 
 
+def _further_reader(source: SourceFile, mapping: ImportMapping) -> Take:
+    """Make the function that reads references and the period, which end a line that has them.
+
+    Shape: nothing at all when the mapping names no such column, so that lines stay short.
+    """
+    headers = [mapping.columns.get(name) for name in FURTHER]
+    if not any(headers):
+        return _always("")
+    indexes = [source.header.index(header) if header else -1 for header in headers]
+    take = itemgetter(*indexes)
+    read_day = day_reader(mapping)
+
+    @lru_cache(maxsize=REMEMBERED_MAX)
+    def read(texts: tuple[str, ...]) -> str:
+        pairs = list(zip(FURTHER, texts, strict=True))
+        references = [read_reference(text, name.replace("_", " ")) for name, text in pairs[:3]]
+        days = [
+            read_day(text, name.replace("_", " ")) if text else None for name, text in pairs[3:]
+        ]
+        if days[0] and days[1] and days[1] < days[0]:
+            refuse("the period ends before it begins")
+        return "," + quoted(*(each or None for each in references), *days)
+
+    return lambda record: read(take((*record, "")))
+
+
 def _invoice_reader(
     source: SourceFile, mapping: ImportMapping, currency: str, rule_set: CompiledRuleSet
 ) -> LineReader:
@@ -203,6 +239,7 @@ def _invoice_reader(
     read_codes = _code_reader(source, mapping)
     read_description = _description_reader(source, mapping)
     read_net = net_reader(mapping, rule_set)
+    read_further = _further_reader(source, mapping)
 
     def read(record: Sequence[str]) -> ReadLine:
         document_ref = ""
@@ -211,7 +248,7 @@ def _invoice_reader(
             money, before, after = read_head(record)
             numbers = read_net(take_quantity(record), take_price(record), money)
             codes = read_codes(record)
-            description = read_description(record)
+            description = read_description(record) + read_further(record)
         except Malformed as cause:
             return ReadLine(document_ref, "", str(cause))
         except Invalid as cause:
@@ -229,6 +266,7 @@ def _payer_reader(source: SourceFile, mapping: ImportMapping) -> LineReader:
 
     take_reference, take_name, take_kind = column("reference"), column("name"), column("kind")
     take_email, take_country = column("email"), column("country")
+    take_vat = column("vat_number")
     kinds = {kind.value for kind in PayerKind}
 
     def read(record: Sequence[str]) -> ReadLine:
@@ -240,6 +278,7 @@ def _payer_reader(source: SourceFile, mapping: ImportMapping) -> LineReader:
             name = read_text(take_name(record), "name")
             kind = take_kind(record).strip() or mapping.payer_kind
             email = read_email(take_email(record))
+            vat_id = read_reference(take_vat(record), "VAT number") or None
             if not name:
                 refuse("the name is missing")
             if kind not in kinds:
@@ -250,7 +289,7 @@ def _payer_reader(source: SourceFile, mapping: ImportMapping) -> LineReader:
             return ReadLine("", "", "the reference is missing")
         country = read_country(take_country(record), mapping.countries)
         return ReadLine(
-            document_ref, quoted(name, kind, email, None, None, None, None, country), None
+            document_ref, quoted(name, kind, email, None, None, None, None, country, vat_id), None
         )
 
     return read

@@ -129,9 +129,10 @@ _COLUMNS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
         (
             "reference", "date", "due_on", "payer", "payer_name", "country", "currency", "item",
             "description", "quantity", "revenue_code", "tax_code", "purchase_order",
+            "buyer_reference", "cost_centre", "payment_reference", "period_from", "period_to",
         ),
     ),
-    "payers": (("reference", "name"), ("kind", "email", "country")),
+    "payers": (("reference", "name"), ("kind", "email", "country", "vat_number")),
     "mandates": (("reference", "payer", "token", "signed_on"), ("state", "currency")),
 }  # fmt: skip
 _TABLES: Final = {

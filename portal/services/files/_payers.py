@@ -50,10 +50,10 @@ class PayerImport:
         """Add the payers."""
         rows = []
         for each in taken:
-            name, kind, email, *_, country = each.document.fields
+            name, kind, email, *_, country, vat_id = each.document.fields
             assert name is not None
             assert kind is not None
-            rows.append(NewPayer(each.payer_ref, name, kind, email, country))
+            rows.append(NewPayer(each.payer_ref, name, kind, email, country, vat_id=vat_id))
         added = add_payers(rows, actor=actor, now=now) if rows else 0
         return {each.payer_ref for each in taken}, added
 

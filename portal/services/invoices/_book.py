@@ -38,6 +38,17 @@ class Draft(NamedTuple):
     external_ref: str | None
     purchase_order_ref: str | None
     document_on: date | None
+    due_on: date | None = None
+    buyer_reference: str | None = None
+    cost_centre: str | None = None
+    payment_ref: str | None = None
+    period_from: date | None = None
+    period_to: date | None = None
+    payer_vat_id: str | None = None
+    is_on_hold: bool | None = None
+    # Looked up only for the agreements that ask for it.
+    is_repeated: bool | None = None
+    has_mandate: bool | None = None
 
 
 class Priced(NamedTuple):
@@ -50,15 +61,49 @@ class Priced(NamedTuple):
 def book_documents(
     priced: Sequence[Priced], *, business_on: date, version: int, actor: Actor, now: datetime
 ) -> None:
-    """Write the taxes, post, record, and number documents whose rows are locked.
+    """Write priced lines and taxes, post, record, and number documents whose rows are locked.
 
     Shape: `version` is that of the rule set which the prices are from.
     Raises: IssuedBeforeLast.
     """
+    if any(each.price.lines for each in priced):
+        _write_lines(priced)
     _write_taxes(priced)
     _post(priced, business_on)
     record_events((("invoice.issued", each.draft.id) for each in priced), actor=actor, now=now)
     _number(priced, business_on=business_on, version=version)
+
+
+def _write_lines(priced: Sequence[Priced]) -> None:
+    """Write what pricing changed of the lines, and the lines that it added."""
+    stage_rows(
+        "staged_prices",
+        {
+            "invoice_id": "uuid",
+            "position": "int",
+            "net_minor": "bigint",
+            "revenue_code": "text",
+            "tax_code": "text",
+            "unit_price": "numeric",
+            "description": "text",
+        },
+        ((each.draft.id, *line[:6]) for each in priced for line in each.price.lines),
+    )
+    organisation = (current_organisation_id(),)
+    execute(
+        "UPDATE invoice_lines l SET net_minor = s.net_minor, tax_code = s.tax_code,"
+        " unit_price = COALESCE(s.unit_price, l.unit_price) FROM pg_temp.staged_prices s"
+        " WHERE l.organisation_id = %s AND l.invoice_id = s.invoice_id"
+        " AND l.position = s.position AND s.description IS NULL",
+        organisation,
+    )
+    execute(
+        "INSERT INTO invoice_lines (organisation_id, invoice_id, position, description, quantity,"
+        " unit_price, net_minor, revenue_code, tax_code)"
+        " SELECT %s, invoice_id, position, description, 1, unit_price, net_minor, revenue_code,"
+        " tax_code FROM pg_temp.staged_prices WHERE description IS NOT NULL",
+        organisation,
+    )
 
 
 def _write_taxes(priced: Sequence[Priced]) -> None:

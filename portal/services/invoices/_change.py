@@ -25,6 +25,11 @@ HEADER = (
     "external_ref",
     "purchase_order_ref",
     "document_on",
+    "buyer_reference",
+    "cost_centre",
+    "payment_ref",
+    "period_from",
+    "period_to",
     "net_minor",
 )
 

@@ -25,6 +25,13 @@ NUMBER_DECIMALS_MAX: Final = 6
 EXPONENT_MIN: Final = -40
 LINES_MAX: Final = 5_000
 # Charges and corrections follow from other documents; nobody writes them freely.
+REFERENCES: Final = (
+    "external_ref",
+    "purchase_order_ref",
+    "buyer_reference",
+    "cost_centre",
+    "payment_ref",
+)
 KINDS: Final = (InvoiceKind.INVOICE, InvoiceKind.CREDIT_NOTE)
 
 # Nothing that a screen would show as nothing, that would turn the text around, or that is no text.
@@ -76,6 +83,9 @@ def check_draft(invoice: NewInvoice, *, on: date, invoice_id: UUID | None = None
     tidy = invoice._replace(
         external_ref=_tidy(invoice.external_ref),
         purchase_order_ref=_tidy(invoice.purchase_order_ref),
+        buyer_reference=_tidy(invoice.buyer_reference),
+        cost_centre=_tidy(invoice.cost_centre),
+        payment_ref=_tidy(invoice.payment_ref),
         lines=[
             line._replace(
                 description=line.description.strip(),
@@ -92,12 +102,12 @@ def check_draft(invoice: NewInvoice, *, on: date, invoice_id: UUID | None = None
     if not is_currency_known:
         reason = f"the currency is not in use here; use {' or '.join(currencies)}"
         problems.append(DraftProblem("currency", reason))
-    for field, reference in (
-        ("external_ref", tidy.external_ref),
-        ("purchase_order_ref", tidy.purchase_order_ref),
-    ):
+    for field in REFERENCES:
+        reference = getattr(tidy, field)
         if reference is not None:
             _check_reference(problems, field, "reference", reference)
+    if tidy.period_from and tidy.period_to and tidy.period_to < tidy.period_from:
+        problems.append(DraftProblem("period_to", "the period ends before it begins"))
     _check_lines(problems, tidy.lines)
     _check_codes(problems, tidy.lines, rule_set)
     if is_currency_known and not problems:

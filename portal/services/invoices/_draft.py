@@ -23,6 +23,11 @@ DRAFT_COLUMNS = {
     "external_ref": "text",
     "purchase_order_ref": "text",
     "document_on": "date",
+    "buyer_reference": "text",
+    "cost_centre": "text",
+    "payment_ref": "text",
+    "period_from": "date",
+    "period_to": "date",
     "net_minor": "bigint",
 }
 LINE_COLUMNS = {
@@ -57,6 +62,12 @@ class NewInvoice(NamedTuple):
     external_ref: str | None = None
     purchase_order_ref: str | None = None
     document_on: date | None = None
+    buyer_reference: str | None = None
+    cost_centre: str | None = None
+    payment_ref: str | None = None
+    period_from: date | None = None
+    # The last day is part of the period.
+    period_to: date | None = None
 
 
 def draft_invoices(
@@ -83,6 +94,11 @@ def draft_invoices(
                     invoice.external_ref,
                     invoice.purchase_order_ref,
                     invoice.document_on or on,
+                    invoice.buyer_reference,
+                    invoice.cost_centre,
+                    invoice.payment_ref,
+                    invoice.period_from,
+                    invoice.period_to,
                     net_minor,
                 )
             )

@@ -23,12 +23,29 @@ from rules.types import Assessment, Finding, InvoiceFacts, LineFacts, Severity, 
 
 ISSUABLE = INVOICE_MOVES.sources("issue") - {InvoiceState.PENDING_APPROVAL}
 
+_LOCKING = "FOR UPDATE OF i"
 _SELECT = (
     "SELECT i.id, i.kind, i.state, i.currency, i.payer_id, p.kind, p.external_ref,"
-    " p.is_default, i.external_ref, i.purchase_order_ref, i.document_on"
-    " FROM invoices i JOIN payers p ON p.id = i.payer_id"
+    " p.is_default, i.external_ref, i.purchase_order_ref, i.document_on, i.due_on,"
+    " i.buyer_reference, i.cost_centre, i.payment_ref, i.period_from, i.period_to, p.vat_id,"
+    " p.is_on_hold{asked} FROM invoices i JOIN payers p ON p.id = i.payer_id"
     " WHERE i.organisation_id = %s AND i.id = ANY(%s) ORDER BY i.id"
 )
+
+
+# Facts that cost a look-up of their own; they are NULL where no clause asks for them.
+_ASKED = {
+    "is_repeated": (
+        "EXISTS (SELECT FROM invoices o WHERE o.payer_id = i.payer_id AND o.id <> i.id"
+        " AND o.kind = i.kind AND o.currency = i.currency AND o.net_minor = i.net_minor"
+        " AND o.period_from = i.period_from AND o.period_to = i.period_to"
+        " AND o.state NOT IN ('discarded', 'voided'))"
+    ),
+    "has_mandate": (
+        "EXISTS (SELECT FROM mandates m WHERE m.payer_id = i.payer_id"
+        " AND m.currency = i.currency AND m.state = 'active')"
+    ),
+}
 
 
 class InvoiceBlocked(Invalid):
@@ -63,7 +80,7 @@ def issue_invoices(
             )
             for invoice_id in sorted(invoice_ids)
         }
-        judged = _judge(_read_drafts(invoice_ids, "FOR UPDATE OF i"), rule_set, business_on)
+        judged = _judge(_read_drafts(invoice_ids, rule_set, _LOCKING), rule_set, business_on)
         results |= {each.draft.id: _result(each) for each in judged}
         _book(judged, business_on=business_on, version=version, actor=actor, now=now)
         return list(results.values())
@@ -77,7 +94,7 @@ def issue_invoice(*, invoice_id: UUID, version: int, on: date, actor: Actor, now
     with transaction():
         lock_document(invoice_id, version)
         rule_set_version, rule_set = load_rule_set(on=on)
-        judged = _judge(_read_drafts([invoice_id], "FOR UPDATE OF i"), rule_set, on)
+        judged = _judge(_read_drafts([invoice_id], rule_set, _LOCKING), rule_set, on)
         (only,) = judged
         _check_draft(only.draft)
         if only.against:
@@ -93,7 +110,7 @@ def assess_draft(*, invoice_id: UUID, on: date) -> Assessment:
     Raises: InvoiceMissing; InvoiceNotDraft.
     """
     _, rule_set = load_rule_set(on=on)
-    drafts = _read_drafts([invoice_id])
+    drafts = _read_drafts([invoice_id], rule_set)
     if not drafts:
         raise InvoiceMissing
     _check_draft(drafts[0])
@@ -109,17 +126,30 @@ def _check_draft(draft: Draft) -> None:
         raise InvoiceNotDraft(label=InvoiceState(draft.state).label)
 
 
-def _read_drafts(invoice_ids: Sequence[UUID], locking: str = "") -> list[Draft]:
-    rows = fetch_plain(f"{_SELECT} {locking}", (current_organisation_id(), list(invoice_ids)))
+def _read_drafts(
+    invoice_ids: Sequence[UUID], rule_set: CompiledRuleSet, locking: str = ""
+) -> list[Draft]:
+    asked = "".join(
+        f", {sql if fact in rule_set.needs else 'NULL'}" for fact, sql in _ASKED.items()
+    )
+    rows = fetch_plain(
+        f"{_SELECT.format(asked=asked)} {locking}", (current_organisation_id(), list(invoice_ids))
+    )
     return [Draft._make(row) for row in rows]
 
 
-def _list_lines(invoice_ids: Sequence[UUID]) -> dict[UUID, tuple[LineFacts, ...]]:
+def _list_lines(
+    invoice_ids: Sequence[UUID], rule_set: CompiledRuleSet
+) -> dict[UUID, tuple[LineFacts, ...]]:
+    """List the lines of documents, with the quantities that the agreement asks for."""
+    metered = sorted(rule_set.metered_codes)
+    quantity = "CASE WHEN revenue_code = ANY(%(metered)s) THEN quantity END" if metered else "NULL"
     rows = fetch_plain(
         # By key and not by a join, so that the plan stays an index scan whatever the table's size.
-        "SELECT invoice_id, position, net_minor, revenue_code, tax_code FROM invoice_lines"
-        " WHERE organisation_id = %s AND invoice_id = ANY(%s) ORDER BY invoice_id, position",
-        (current_organisation_id(), list(invoice_ids)),
+        f"SELECT invoice_id, position, net_minor, revenue_code, tax_code, {quantity}"
+        " FROM invoice_lines WHERE organisation_id = %(o)s AND invoice_id = ANY(%(ids)s)"
+        " ORDER BY invoice_id, position",
+        {"o": current_organisation_id(), "ids": list(invoice_ids), "metered": metered},
     )
     return {
         invoice_id: tuple(LineFacts._make(row[1:]) for row in group)
@@ -129,7 +159,7 @@ def _list_lines(invoice_ids: Sequence[UUID]) -> dict[UUID, tuple[LineFacts, ...]
 
 def _judge(drafts: Sequence[Draft], rule_set: CompiledRuleSet, business_on: date) -> list[Judged]:
     """Ask the agreement about documents."""
-    lines = _list_lines([draft.id for draft in drafts])
+    lines = _list_lines([draft.id for draft in drafts], rule_set)
     judged = []
     for draft in drafts:
         if draft.state not in ISSUABLE:
@@ -197,4 +227,17 @@ def _facts(draft: Draft, lines: tuple[LineFacts, ...], business_on: date) -> Inv
         business_on,
         False,  # A reference cannot be here twice: the import asked, and a unique index holds it.
         lines,
+        0,
+        0,
+        draft.due_on,
+        draft.buyer_reference,
+        draft.cost_centre,
+        draft.payment_ref,
+        draft.period_from,
+        draft.period_to,
+        draft.payer_vat_id,
+        None,
+        draft.is_repeated,
+        draft.has_mandate,
+        draft.is_on_hold,
     )

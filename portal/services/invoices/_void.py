@@ -139,9 +139,11 @@ def _draft_note(invoice: Any, on: date) -> Draft:
     }
     execute(
         "INSERT INTO invoices (organisation_id, id, kind, state, payer_id, currency,"
-        " purchase_order_ref, document_on, net_minor, total_minor, corrects_id)"
+        " purchase_order_ref, buyer_reference, cost_centre, period_from, period_to, document_on,"
+        " net_minor, total_minor, corrects_id)"
         " SELECT organisation_id, %(note)s, %(kind)s, %(state)s, payer_id, currency,"
-        " purchase_order_ref, %(on)s, net_minor, net_minor, id FROM invoices"
+        " purchase_order_ref, buyer_reference, cost_centre, period_from, period_to, %(on)s,"
+        " net_minor, net_minor, id FROM invoices"
         " WHERE organisation_id = %(o)s AND id = %(invoice)s",
         scope,
     )

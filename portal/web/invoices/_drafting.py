@@ -60,6 +60,10 @@ KINDS = [
 ]
 
 
+# What a draft may say besides; an agreement can ask for each of them.
+FURTHER = "buyer_reference", "cost_centre", "payment_ref", "period_from", "period_to"
+
+
 class TooManyLines(Conflict):
     """The draft has {lines_count} lines, and this form holds {lines_max}. Nothing was changed;
     correct the draft in the system that it came from, or discard it and write a shorter one."""
@@ -95,6 +99,11 @@ class DraftForm(FlaskForm):  # type: ignore[misc]  # it carries no types
     document_on = DateField("Document date", [InputRequired("Enter the date of the document.")])
     external_ref = StringField("Reference", [Optional(), Length(max=100)])
     purchase_order_ref = StringField("Order of the payer", [Optional(), Length(max=100)])
+    buyer_reference = StringField("Buyer reference", [Optional(), Length(max=100)])
+    cost_centre = StringField("Cost centre", [Optional(), Length(max=100)])
+    payment_ref = StringField("Payment reference", [Optional(), Length(max=100)])
+    period_from = DateField("Period from", [Optional()])
+    period_to = DateField("Period to", [Optional()])
     lines = FieldList(FormField(LineForm), min_entries=1, max_entries=LINES_MAX)
 
 
@@ -231,6 +240,7 @@ def _said_by(invoice: InvoiceRow) -> dict[str, Any]:
         "document_on": invoice.document_on,
         "external_ref": invoice.external_ref,
         "purchase_order_ref": invoice.purchase_order_ref,
+        **{name: getattr(invoice, name) for name in FURTHER},
         "lines": [
             {
                 "description": line.description,
@@ -289,6 +299,7 @@ def _read_draft(form: DraftForm, payer_id: UUID) -> NewInvoice | None:
         external_ref=form.external_ref.data or None,
         purchase_order_ref=form.purchase_order_ref.data or None,
         document_on=form.document_on.data,
+        **{name: form[name].data or None for name in FURTHER},
     )
 
 

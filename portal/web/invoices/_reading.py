@@ -1,6 +1,8 @@
 """Looking at invoices: the list, its CSV, and one document with its money and its history."""
 
+from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +16,10 @@ from portal.domain.invoices import (
     InvoiceStatus,
 )
 from portal.domain.users import Permission
+from portal.queries.disputes import list_open_disputes_of_invoice
 from portal.queries.invoices import (
     InvoiceRow,
+    LineRow,
     get_invoice,
     list_allocations_of,
     list_attempts_of,
@@ -33,6 +37,7 @@ from portal.web.invoices._blueprint import DOCUMENT, bp
 from portal.web.invoices._words import Happening, say_happening, say_standing
 from portal.web.tables import send_csv, show_list
 from portal.web.visitors import current_organisation, current_visitor
+from rules.types import PricedLine
 
 HISTORY_ROWS_MAX = 60
 LINES_SHOWN_MAX = 200
@@ -59,7 +64,10 @@ def show(invoice_id: UUID) -> ResponseReturnValue:
     invoice = get_invoice(invoice_id)
     day = today(current_organisation().zone)
     is_draft = invoice.state is InvoiceState.DRAFT
+    assessment = assess_draft(invoice_id=invoice_id, on=day) if is_draft else None
     lines = list_lines(invoice_id)
+    if assessment and assessment.price:
+        lines = _as_priced(lines, assessment.price.lines)
     is_note = invoice.kind is InvoiceKind.CREDIT_NOTE
     return render_part(
         "invoices/show.html",
@@ -69,14 +77,32 @@ def show(invoice_id: UUID) -> ResponseReturnValue:
         standing=say_standing(invoice, day),
         lines=lines[:LINES_SHOWN_MAX],
         lines_hidden=max(0, len(lines) - LINES_SHOWN_MAX),
-        assessment=assess_draft(invoice_id=invoice_id, on=day) if is_draft else None,
+        assessment=assessment,
         taxes=[] if is_draft else list_taxes(invoice_id),
         allocations=list_uses_of(invoice_id) if is_note else list_allocations_of(invoice_id),
         payments=list_payments_of(invoice_id),
+        disputes=list_open_disputes_of_invoice(invoice_id),
         attempts=list_attempts_of(invoice_id),
         happenings=_happenings(invoice_id),
         **_actions(invoice),
     )
+
+
+def _as_priced(lines: list[LineRow], priced: Sequence[PricedLine]) -> list[LineRow]:
+    """Show the lines of a draft as the agreement would change and add to them."""
+    by_position = {line.position: line for line in lines}
+    for each in priced:
+        kept = by_position.get(each.position)
+        if kept is None:
+            text = each.description or ""
+            kept = LineRow(each.position, text, Decimal(1), Decimal(0), 0, "", "", None)
+        by_position[each.position] = kept._replace(
+            unit_price=kept.unit_price if each.unit_price is None else each.unit_price,
+            net_minor=each.net_minor,
+            revenue_code=each.revenue_code,
+            tax_code=each.tax_code,
+        )
+    return [by_position[position] for position in sorted(by_position)]
 
 
 def status_on(invoice: InvoiceRow, day: date) -> InvoiceStatus:

@@ -1,0 +1,127 @@
+"""`portal rules`: checks without a database, and what an organisation has agreed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from flask import Flask
+
+from portal.paths import RULE_SAMPLES
+from portal.queries.rulesets import get_rule_set
+from rules import CATALOGUE
+from rules.definitions import load_definition
+from tests.cli.test_messages import portal
+from tests.factories import make_issued_invoice
+from tests.services.books import rows
+
+HARBOUR = str(RULE_SAMPLES / "harbour.toml")
+
+
+def bare(*arguments: str, given: str | None = None) -> tuple[int, str, str]:
+    """Run a command where there is neither a database nor a Redis."""
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": "postgresql://localhost:1/none",
+                   "REDIS_URL": "redis://localhost:1"}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "portal", "rules", *arguments],
+        capture_output=True, text=True, env=environment, input=given, check=False, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_samples_are_checked_without_a_database() -> None:
+    status, out, _ = bare("check", *map(str, sorted(RULE_SAMPLES.glob("*.toml"))))
+    assert status == 0, out
+    assert "nothing is wrong" in out
+
+
+def test_findings_end_with_one_and_what_cannot_be_read_with_two(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[[clause]]\ncode = 'V999'\n[[clause]]\ncode = 'V101'\n", encoding="utf-8")
+    status, out, _ = bare("check", HARBOUR, str(wrong))
+    assert status == 1
+    assert "clause 1 (V999)" in out
+    assert "clause 2 (V101)" in out
+    based = tmp_path / "based.toml"
+    based.write_text('base = "version 1"', encoding="utf-8")
+    status, out, _ = bare("check", str(based))
+    assert (status, "without a database" in out) == (1, True)
+    based.write_text('base = "harbour"\n[[clause]]\ncode = "V102"\nremove = true\n', "utf-8")
+    assert bare("check", str(based))[0] == 0
+    unreadable = tmp_path / "unreadable.toml"
+    unreadable.write_bytes(b"\xff\xfe")
+    for file in (str(tmp_path / "nothing.toml"), str(tmp_path), str(unreadable)):
+        assert bare("check", file)[0] == 2, file
+    assert bare("check", "-", given="= 5")[0] == 2
+    assert bare("check")[0] == 2
+
+
+def test_a_document_is_tried_on_a_file() -> None:
+    line = {"net_minor": 10_000, "revenue_code": "FEE", "tax_code": "S"}
+    good = {"currency": "EUR", "payer_ref": "P-1", "external_ref": "A-1", "lines": [line]}
+    options = ("test", "-", "--file", HARBOUR, "--on", "2026-03-18")
+    status, out, _ = bare(*options, given=json.dumps(good))
+    assert status == 0, out
+    assert json.loads(out)["price"]["total_minor"] == 11_900
+    status, out, _ = bare(*options, given=json.dumps({**good, "currency": "GBP"}))
+    assert status == 1
+    assert [one["code"] for one in json.loads(out)["findings"]] == ["V108"]
+    for wrong in ("", "5", "[]", "{", '{"x": 1}', '{"lines": 5}', '{"lines": [{"net_minor": 1.5}]}',
+                  '{"lines": [{"quantity": "1e999"}]}', '{"due_on": "soon"}',
+                  '{"currency": "a\\u0000b"}', "[" * 50_000):  # fmt: skip
+        status, _, error = bare(*options, given=wrong)
+        assert status == 2, (wrong[:40], error)
+        assert "Traceback" not in error
+    assert bare("test", "-")[0] == 2
+
+
+def test_the_catalogue_is_listed_and_explained() -> None:
+    status, out, _ = bare("clauses")
+    assert status == 0
+    assert all(code in out for code in CATALOGUE)
+    status, out, _ = bare("clauses", "c201")
+    assert "rate_bps" in out
+    assert bare("clauses", "V999")[0] == 2
+
+
+def test_versions_are_listed_shown_compared_carried_out_and_in(
+    organisation: UUID, app: Flask, tmp_path: Path
+) -> None:
+    status, exported, _ = portal(app, "rules", "export", "1")
+    assert status == 0
+    file = tmp_path / "next.toml"
+    changed = exported.replace("rate_bps = 75", "rate_bps = 125")
+    file.write_text(changed, encoding="utf-8")
+    status, out, _ = portal(app, "rules", "import", str(file))
+    assert (status, out.startswith("Version 2 is a draft")) == (0, True)
+    status, out, _ = portal(app, "rules", "list", "--json")
+    assert [(one["version"], one["state"]) for one in json.loads(out)] == [
+        (2, "draft"), (1, "active")
+    ]  # fmt: skip
+    assert "Charge 1.25 %" in portal(app, "rules", "show", "2")[1]
+    status, out, _ = portal(app, "rules", "diff", "1", "2")
+    assert "was 0.75 % and is 1.25 % now" in out
+    assert portal(app, "rules", "diff", "1", "1")[1] == "Both say the same.\n"
+    assert portal(app, "rules", "show", "9")[0] == 4
+    assert portal(app, "rules", "import", str(tmp_path / "none"))[0] == 2
+    assert len(rows("SELECT id FROM rule_sets")) == 2
+    from portal.db import acting_for
+
+    with acting_for(organisation):
+        assert get_rule_set(2).definition == load_definition(changed)
+
+
+@pytest.mark.usefixtures("organisation")
+def test_an_invoice_is_tried_on_a_version(app: Flask) -> None:
+    invoice = make_issued_invoice()
+    number = f"{invoice.series}-{invoice.year}-{invoice.number}"
+    options = ("--version", "1", "--stage", "remind", "--on", "2026-12-01")
+    status, out, _ = portal(app, "rules", "test", number, *options)
+    assert status == 0
+    assert [one["code"] for one in json.loads(out)["charges"]] == ["C201"]
+    assert portal(app, "rules", "test", "INV-1999-1", *options)[0] == 4
