@@ -5,7 +5,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
@@ -17,6 +17,7 @@ from jobs import JOBS
 from portal.clock import now_utc
 from portal.db import acting_for
 from portal.log import log_context
+from portal.queries.organisations import list_organisations
 from portal.queue import ring_now
 from portal.services.batches import (
     BELL,
@@ -38,9 +39,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 def drain_chunks() -> int:
-    """Work free chunks, one of each organisation in turn, until none is left or time is up.
+    """Work free chunks of each organisation in turn until none is left or time is up.
 
-    Shape: returns how many chunks were worked; rings again when time was up.
+    Shape: returns how many chunks were worked; rings again when time was up. In each round an
+    organisation gets as many chunks as its share says, after everybody has had a first one.
     """
     config = settings()
     until = time.monotonic() + config.drain_seconds
@@ -49,13 +51,23 @@ def drain_chunks() -> int:
         organisations = list_working_organisations()
         # Every worker in another order, so that they do not queue for the same chunk.
         random.shuffle(organisations)
-        in_this_round = sum(work_one_chunk(each) for each in organisations)
+        in_this_round = sum(work_one_chunk(each) for each in take_turns(organisations))
         worked += in_this_round
         if not in_this_round:
             break
     else:
         ring_now(BELL)
     return worked
+
+
+def take_turns(organisations: Sequence[UUID]) -> list[UUID]:
+    """List whose turn it is in one round: everybody once, then those with a larger share again."""
+    by_code = dict(settings().shares)
+    if not by_code:
+        return list(organisations)
+    shares = {one.id: by_code.get(one.code, 1) for one in list_organisations()}
+    most = max((shares.get(each, 1) for each in organisations), default=0)
+    return [each for turn in range(most) for each in organisations if turn < shares.get(each, 1)]
 
 
 def work_one_chunk(organisation_id: UUID) -> bool:

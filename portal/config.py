@@ -27,6 +27,7 @@ from portal.settings import (
     number,
     secret,
     setting,
+    shares,
     whole,
     word,
     written,
@@ -147,6 +148,11 @@ class Config(Thresholds):
     )
     chunk_items_max: int = setting(
         1000, "Items of a batch that one transaction handles at most.", read=whole(1, 10_000)
+    )
+    shares: tuple[tuple[str, int], ...] = setting(
+        (),
+        "Chunks that an organisation gets in each round of all that have work, by code; else 1.",
+        read=shares(100),
     )
     chunk_lease_seconds: float = setting(
         30.0, "Seconds after which a silent worker's chunk goes to another worker.",

@@ -73,6 +73,25 @@ def delays(longest: float) -> Reader[tuple[float, ...]]:
     return read
 
 
+def shares(most: int) -> Reader[tuple[tuple[str, int], ...]]:
+    """Read shares by code, such as harbour=3,rivertown=1; none twice."""
+    one = whole(1, most)
+
+    def read(text: str) -> tuple[tuple[str, int], ...]:
+        try:
+            pairs = [part.strip().partition("=") for part in text.split(",")]
+            values = {word(code): one(share) for code, _, share in pairs}
+        except ValueError:
+            values = {}
+        if not values or len(values) != len(pairs):
+            raise ValueError(
+                f"codes with shares from 1 to {most}, each code once, such as harbour=3,rivertown=1"
+            )
+        return tuple(values.items())
+
+    return read
+
+
 def choice(*allowed: str) -> Reader[str]:
     """Read one of some words, in any case."""
 
@@ -145,7 +164,11 @@ def database(text: str) -> str:
 def written(value: object) -> str:
     """Write a value as the environment would hold it."""
     if isinstance(value, tuple):
-        return ",".join(written(part) for part in value)
+        pairs = (
+            "=".join(map(written, part)) if isinstance(part, tuple) else written(part)
+            for part in value
+        )
+        return ",".join(pairs)
     if isinstance(value, float):
         return f"{value:.9f}".rstrip("0").rstrip(".") if math.isfinite(value) else str(value)
     return "" if value is None else str(value)

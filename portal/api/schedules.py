@@ -10,6 +10,7 @@ from portal.api.access import current_actor, current_holder, require
 from portal.api.answers import answer, check_match, shown_id
 from portal.api.doors import DoorBlueprint, answers, matches, once, patches, takes
 from portal.api.fields import (
+    PublicId,
     Strict,
     Text,
     calendar_day,
@@ -70,12 +71,13 @@ class PastDueSchema(Strict):
 
 
 class ScheduleSchema(Strict):
-    """A rule by which a job starts, with its next dates and what became of the last one."""
+    """A rule by which a job or a sequence starts, with its next dates and its last one."""
 
     object = noun_name("schedule")
     id = own_id("schedule")
     name = words()
-    job = words()
+    job = words(none=True, description="The job it starts; null where it starts a sequence.")
+    sequence_id = own_id("sequence", none=True)
     rule = words(description="Minute, hour, day of the month, month, day of the week.")
     in_words = words(description="The rule in words.")
     on_holiday = state_of(OnHoliday, description="What becomes of a day on which no bank works.")
@@ -97,8 +99,12 @@ class WishSchema(Strict):
 
     name = Text(longest=NAME_CHARACTERS_MAX, required=True)
     job = fields.String(
-        required=True, validate=validate.OneOf([one.name for one in list_startable_jobs()])
+        validate=validate.OneOf([one.name for one in list_startable_jobs()]),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "The job to start; else name a sequence."},
     )
+    sequence_id = PublicId("sequence", allow_none=True, load_default=None)
     rule = Text(longest=RULE_CHARACTERS_MAX, required=True)
     on_holiday = fields.String(
         validate=validate.OneOf([one.value for one in OnHoliday]), load_default=OnHoliday.SKIP.value
@@ -158,7 +164,7 @@ def edit_schedule(schedule_id: UUID, patch: dict[str, Any]) -> Response:
     kept = {name: getattr(row, name) for name in ScheduleWish._fields}
     change_schedule(
         schedule_id=schedule_id,
-        wish=_wish({**kept, **patch}),
+        wish=_wish({**kept, **_either(patch), **patch}),
         version=row.version,
         actor=current_actor(),
         now=now_utc(),
@@ -195,6 +201,7 @@ def shown_schedule(row: ScheduleRow) -> dict[str, Any]:
         "id": shown_id("schedule", row.id),
         "name": row.name,
         "job": row.job,
+        "sequence_id": shown_id("sequence", row.sequence_id),
         "rule": row.rule,
         "in_words": rule_in_words(parse_rule(row.rule, row.on_holiday)),
         "on_holiday": row.on_holiday.value,
@@ -229,7 +236,15 @@ def _coming(row: ScheduleRow) -> list[PreviewedDue]:
 
 def _wish(found: dict[str, Any]) -> ScheduleWish:
     on_holiday, misfire = OnHoliday(found["on_holiday"]), Misfire(found["misfire"])
-    return ScheduleWish(found["name"], found["job"], found["rule"], on_holiday, misfire)
+    return ScheduleWish(
+        found["name"], found["job"], found["rule"], on_holiday, misfire, found["sequence_id"]
+    )
+
+
+def _either(patch: dict[str, Any]) -> dict[str, Any]:
+    """Empty what is put aside by naming the other: a job or a sequence."""
+    others = {"job": "sequence_id", "sequence_id": "job"}
+    return {other: None for name, other in others.items() if patch.get(name)}
 
 
 def _set_activity(schedule_id: UUID, *, is_active: bool) -> Response:

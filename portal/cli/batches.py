@@ -13,14 +13,15 @@ import click
 
 from portal.cli import FINDINGS, is_quiet
 from portal.cli.context import with_app
-from portal.domain.users import ROLE_PERMISSIONS, Actor, Permission
+from portal.cli.operators import OPERATOR, find_starter, starter_option
+from portal.cli.people import find_actor
+from portal.domain.users import Actor, Permission
 
 if TYPE_CHECKING:
     from portal.queries.batches import RunRow
 
 POLL_SECONDS = 0.3
 LINE_WIDTH = 140
-OPERATOR = Actor("operator", None, "command line")
 # Where waiting ends: by itself, or for a person.
 FINISHED = ("completed", "failed", "stopped", "abandoned", "awaiting_approval")
 
@@ -39,6 +40,7 @@ def _organisation_option(command: Any) -> Any:
 @_organisation_option
 @click.option("--date", "on", type=click.DateTime(["%Y-%m-%d"]), help="Business date; today.")
 @click.option("--wait", is_flag=True, help="Wait for the end; 1 when it did not complete.")
+@starter_option
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
 @with_app
@@ -49,6 +51,7 @@ def start(
     organisation: str,
     on: datetime | None,
     wait: bool,
+    email: str | None,
     as_json: bool,
 ) -> None:
     """Start JOB over what there is to do on a business date."""
@@ -68,7 +71,7 @@ def start(
                 chunk_items_max=settings().chunk_items_max,
                 skip_limit=settings().skip_limit,
             ),
-            actor=OPERATOR,
+            actor=find_starter(email, owner.id),
             now=now_utc(),
         )
         row = _watch(run_id, quiet=is_quiet(ctx) or as_json) if wait else get_run(run_id)
@@ -142,11 +145,10 @@ def restart(*, number: int, organisation: str) -> None:
 @with_app
 def approve(*, number: int, organisation: str, email: str) -> None:
     """Let a run begin that another person has prepared."""
-    from portal.db import acting_for
     from portal.queries.organisations import get_organisation_by_code
 
-    with acting_for(get_organisation_by_code(organisation).id):
-        actor = _approver(email.strip().lower())
+    owner = get_organisation_by_code(organisation)
+    actor = find_actor(email, owner.id, Permission.APPROVE_RUNS)
     _change("approve_run", number, organisation, actor)
 
 
@@ -163,9 +165,10 @@ def abandon(*, number: int, organisation: str, reason: str) -> None:
 @run.command()
 @click.argument("number", type=int)
 @_organisation_option
+@starter_option
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @with_app
-def repeat(*, number: int, organisation: str, as_json: bool) -> None:
+def repeat(*, number: int, organisation: str, email: str | None, as_json: bool) -> None:
     """Start a new run over the items of a run that failed or were set aside."""
     from portal.clock import now_utc
     from portal.db import acting_for
@@ -173,8 +176,11 @@ def repeat(*, number: int, organisation: str, as_json: bool) -> None:
     from portal.queries.organisations import get_organisation_by_code
     from portal.services.batches import repeat_run
 
-    with acting_for(get_organisation_by_code(organisation).id):
-        run_id = repeat_run(run_id=_run_id(number), actor=OPERATOR, now=now_utc())
+    owner = get_organisation_by_code(organisation)
+    with acting_for(owner.id):
+        run_id = repeat_run(
+            run_id=_run_id(number), actor=find_starter(email, owner.id), now=now_utc()
+        )
         row = get_run(run_id)
     _show([row], as_json=as_json)
 
@@ -188,24 +194,6 @@ def recover() -> None:
 
     found = recover_runs(now=now_utc())
     click.echo(f"{found.chunks_count} chunks were freed, {found.runs_count} runs were closed.")
-
-
-def _approver(email: str) -> Actor:
-    """Return the person with an address, who must work here and may approve.
-
-    Raises: UserNotFound; Forbidden.
-    """
-    from portal.domain.errors import Forbidden
-    from portal.queries.users import find_user_by_email, list_members
-    from portal.services.users import UserNotFound
-
-    person = find_user_by_email(email)
-    member = next((one for one in list_members() if one.email == email and one.is_active), None)
-    if person is None or member is None:
-        raise UserNotFound(email=email)
-    if Permission.APPROVE_RUNS not in ROLE_PERMISSIONS[member.role]:
-        raise Forbidden(action=Permission.APPROVE_RUNS.value)
-    return Actor("person", person.id, person.name)
 
 
 def _change(service: str, number: int, organisation: str, actor: Actor, **more: str) -> None:

@@ -83,6 +83,8 @@ def _database(config: Config) -> Iterator[Check]:
         return
     yield from _attempt("database", lambda: _configured_database(config))
     yield from _attempt("watch", lambda: _watch(config))
+    if config.shares:
+        yield from _attempt("shares", lambda: _shares(config))
 
 
 def _private_database(config: Config) -> Check:
@@ -140,6 +142,24 @@ def _watch(config: Config) -> Check:
     is_late = late.seconds > config.watch_seconds * WATCHES_MISSED_MAX
     mend = "Start `portal scheduler` and `portal worker`, or look into their logs."
     return Check("watch", said, mend if is_late else "")
+
+
+def _shares(config: Config) -> Check:
+    """Say whether every organisation that has a share is there."""
+    import sqlalchemy
+
+    from portal.db import APP_ROLE
+
+    engine = sqlalchemy.create_engine(config.required("database_url"))
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"SET ROLE {APP_ROLE}"))
+        known = set(connection.scalars(sqlalchemy.text("SELECT code FROM organisations")))
+    engine.dispose()
+    unknown = sorted({code for code, _ in config.shares} - known)
+    if not unknown:
+        return Check("shares", f"{len(config.shares)} organisations have a share of their own.")
+    said = f"PORTAL_SHARES names organisations that are not there: {', '.join(unknown)}."
+    return Check("shares", said, "Correct their codes; `portal organisation list` shows them all.")
 
 
 def _redis(config: Config) -> Iterator[Check]:

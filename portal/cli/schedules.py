@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import click
 
 from portal.cli.context import with_app
+from portal.cli.operators import OPERATOR
 from portal.domain.schedules import Misfire, OnHoliday
-from portal.domain.users import Actor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from portal.queries.schedules import DueRow, ScheduleRow
     from portal.services.schedules import ScheduleWish
 
-OPERATOR = Actor("operator", None, "command line")
 LINE_WIDTH = 140
 DUES_SHOWN = 10
 MOMENT = "%a %-d %b %Y, %H:%M %Z"
@@ -42,7 +41,8 @@ def schedule() -> None:
 def _wish_options(*, is_new: bool) -> Callable[[Any], Any]:
     def add(command: Any) -> Any:
         for option in (
-            click.option("--job", required=is_new, help="The job, as `portal run start` knows it."),
+            click.option("--job", help="The job, as `portal run start` knows it."),
+            click.option("--sequence", help="Instead of a job: the name of a sequence."),
             click.option("--rule", required=is_new, help='When, such as "30 6 * * 1-5".'),
             click.option(
                 "--on-holiday",
@@ -88,7 +88,8 @@ def add(
     *,
     name: str,
     organisation: str,
-    job: str,
+    job: str | None,
+    sequence: str | None,
     rule: str,
     on_holiday: str | None,
     misfire: str | None,
@@ -103,8 +104,11 @@ def add(
     from portal.services.schedules import ScheduleWish, add_schedule
 
     owner = get_organisation_by_code(organisation)
-    wish = _changed(ScheduleWish(name, job, rule), None, None, None, on_holiday, misfire)
     with acting_for(owner.id):
+        wish = _changed(
+            ScheduleWish(name, None, rule),
+            job=job, sequence=sequence, on_holiday=on_holiday, misfire=misfire,
+        )  # fmt: skip
         schedule_id = add_schedule(wish=wish, is_active=not paused, actor=OPERATOR, now=now_utc())
         row = get_schedule(schedule_id)
     _show([row], owner.zone, as_json=as_json)
@@ -123,6 +127,7 @@ def change(
     organisation: str,
     new_name: str | None,
     job: str | None,
+    sequence: str | None,
     rule: str | None,
     on_holiday: str | None,
     misfire: str | None,
@@ -138,10 +143,20 @@ def change(
     owner = get_organisation_by_code(organisation)
     with acting_for(owner.id):
         row = get_schedule_by_name(name)
-        kept = ScheduleWish(row.name, row.job, row.rule, row.on_holiday, row.misfire)
+        kept = ScheduleWish(
+            row.name, row.job, row.rule, row.on_holiday, row.misfire, row.sequence_id
+        )
         change_schedule(
             schedule_id=row.id,
-            wish=_changed(kept, new_name, job, rule, on_holiday, misfire),
+            wish=_changed(
+                kept,
+                name=new_name,
+                job=job,
+                sequence=sequence,
+                rule=rule,
+                on_holiday=on_holiday,
+                misfire=misfire,
+            ),
             version=row.version,
             actor=OPERATOR,
             now=now_utc(),
@@ -199,7 +214,9 @@ def show(*, name: str, organisation: str, as_json: bool) -> None:
             )
         )
         return
-    click.echo(f"{row.name}: {row.job}, {found.words} ({found.zone}, holidays of {found.calendar})")
+    click.echo(
+        f"{row.name}: {_about(row)}, {found.words} ({found.zone}, holidays of {found.calendar})"
+    )
     click.echo(f"After a time in which nothing ran: {row.misfire.label.lower()}.")
     click.echo("Next:" if row.is_active else "Paused; if it were resumed now, next:")
     for due in found.dues:
@@ -233,22 +250,25 @@ def _set_activity(name: str, organisation: str, *, is_active: bool) -> None:
         click.echo(f"“{row.name}” starts next on {_local(row.next_at, owner.zone)}.")
 
 
-def _changed(
-    wish: ScheduleWish,
-    name: str | None,
-    job: str | None,
-    rule: str | None,
-    on_holiday: str | None,
-    misfire: str | None,
-) -> ScheduleWish:
-    given: dict[str, Any] = {
-        "name": name,
-        "job": job,
-        "rule": rule,
-        "on_holiday": OnHoliday(on_holiday) if on_holiday else None,
-        "misfire": Misfire(misfire) if misfire else None,
-    }
-    return wish._replace(**{field: value for field, value in given.items() if value is not None})
+def _changed(wish: ScheduleWish, **given: str | None) -> ScheduleWish:
+    """Return a wish with what was given on the command line; a job replaces a sequence."""
+    from portal.queries.sequences import get_sequence_by_name
+
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if "on_holiday" in changes:
+        changes["on_holiday"] = OnHoliday(changes["on_holiday"])
+    if "misfire" in changes:
+        changes["misfire"] = Misfire(changes["misfire"])
+    sequence = changes.pop("sequence", None)
+    if sequence is not None:
+        changes = {"job": None, **changes, "sequence_id": get_sequence_by_name(sequence).id}
+    elif "job" in changes:
+        changes["sequence_id"] = None
+    return wish._replace(**changes)
+
+
+def _about(row: ScheduleRow) -> str:
+    return row.job or f"sequence “{row.sequence_name}”"
 
 
 def _local(value: datetime, zone: str) -> str:
@@ -268,7 +288,7 @@ def _show(rows: list[ScheduleRow], zone: str, *, as_json: bool) -> None:
     for row in rows:
         table.add_row(
             row.name,
-            row.job,
+            _about(row),
             rule_in_words(parse_rule(row.rule, row.on_holiday)),
             _local(row.next_at, zone) if row.next_at else "paused",
             f"{row.last.state.label}, {row.last.business_on}" if row.last else "",
@@ -282,6 +302,7 @@ def _fields(row: ScheduleRow) -> dict[str, Any]:
     return {
         "name": row.name,
         "job": row.job,
+        "sequence": row.sequence_name,
         "rule": row.rule,
         "on_holiday": row.on_holiday.value,
         "misfire": row.misfire.value,

@@ -53,11 +53,14 @@ def list_startable_jobs() -> tuple[StartableJob, ...]:
 
 
 class RunState(State):
-    """How far a run has come."""
+    """How far a run has come.
+
+    There is no state between prepared and started: a run is frozen and begins in one transaction,
+    so nobody could ever see one.
+    """
 
     PREPARED = "prepared", "Prepared"
     AWAITING_APPROVAL = "awaiting_approval", "Waiting for approval"
-    STARTING = "starting", "Starting"
     STARTED = "started", "Running"
     STOPPING = "stopping", "Stopping"
     STOPPED = "stopped", "Stopped"
@@ -89,9 +92,8 @@ class ItemOutcome(State):
 RUN_MOVES = Moves(
     {
         (RunState.PREPARED, "submit"): RunState.AWAITING_APPROVAL,
-        (RunState.PREPARED, "start"): RunState.STARTING,
-        (RunState.AWAITING_APPROVAL, "approve"): RunState.STARTING,
-        (RunState.STARTING, "begin"): RunState.STARTED,
+        (RunState.PREPARED, "start"): RunState.STARTED,
+        (RunState.AWAITING_APPROVAL, "approve"): RunState.STARTED,
         (RunState.STARTED, "stop"): RunState.STOPPING,
         (RunState.STOPPING, "rest"): RunState.STOPPED,
         (RunState.STARTED, "complete"): RunState.COMPLETED,
@@ -121,7 +123,6 @@ CHUNK_MOVES = Moves(
 UNFINISHED_RUN_STATES = (
     RunState.PREPARED,
     RunState.AWAITING_APPROVAL,
-    RunState.STARTING,
     RunState.STARTED,
     RunState.STOPPING,
     RunState.STOPPED,

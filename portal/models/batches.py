@@ -43,6 +43,11 @@ class BatchRun(OrganisationMixin, IdMixin, CreatedMixin, Base):
     __table_args__ = (
         organisation_key(),
         key_to("batch_runs", "repeats_id"),
+        key_to("sequence_runs", "sequence_run_id"),
+        UniqueConstraint("organisation_id", "sequence_run_id", "step_number"),
+        CheckConstraint(
+            "(sequence_run_id IS NULL) = (step_number IS NULL)", name="step_of_a_sequence"
+        ),
         UniqueConstraint("organisation_id", "request_key"),
         UniqueConstraint("organisation_id", "number"),
         live_index(
@@ -84,10 +89,14 @@ class BatchRun(OrganisationMixin, IdMixin, CreatedMixin, Base):
     number: Mapped[int] = mapped_column(Integer)
     job: Mapped[str]
     business_on: Mapped[date]
+    # The agreement in force when the run was prepared, which it keeps.
+    rule_set_version: Mapped[int | None] = mapped_column(Integer)
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
     parameters_hash: Mapped[str]
     request_key: Mapped[str | None]
     repeats_id: Mapped[UUID | None]
+    sequence_run_id: Mapped[UUID | None]
+    step_number: Mapped[int | None] = mapped_column(SmallInteger)
     state: Mapped[str]
     exit_message: Mapped[str | None]
     items_count: Mapped[int] = mapped_column(Integer)

@@ -21,21 +21,30 @@ from portal.models.base import (
 
 
 class Schedule(OrganisationMixin, IdMixin, CreatedMixin, Base):
-    """A rule by which a job of an organisation starts."""
+    """A rule by which a job or a sequence of an organisation starts."""
 
     __tablename__ = "schedules"
     __table_args__ = (
         organisation_key(),
+        key_to("sequences", "sequence_id"),
         UniqueConstraint("organisation_id", "name"),
+        CheckConstraint("num_nonnulls(job, sequence_id) = 1", name="job_or_sequence"),
         state_check("on_holiday", OnHoliday),
         state_check("misfire", Misfire),
         CheckConstraint("is_active = (next_at IS NOT NULL)", name="next_when_active"),
         CheckConstraint("is_active = (wake_at IS NOT NULL)", name="wakes_when_active"),
+        live_index(
+            "ix_schedules_sequence",
+            "organisation_id",
+            "sequence_id",
+            where="sequence_id IS NOT NULL",
+        ),
         live_index("ix_schedules_wake", "wake_at", where="wake_at IS NOT NULL"),
     )
 
     name: Mapped[str]
-    job: Mapped[str]
+    job: Mapped[str | None]
+    sequence_id: Mapped[UUID | None]
     rule: Mapped[str]
     on_holiday: Mapped[str]
     misfire: Mapped[str]

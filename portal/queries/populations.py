@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
+from portal.domain.disputes import LOST_WORKLIST
 from portal.domain.payments import STOPPED_REASON
 from portal.queries.invoices import document_number
 from portal.sql import Population, fetch
@@ -30,12 +31,23 @@ _MATCHES = (
     " AND i.open_minor > i.in_payment_minor) o ON o.version IS NOT NULL"
 )
 _WAITING_TO_COLLECT = "i.state = 'issued' AND i.payment_status <> 'paid' AND i.open_minor > 0"
+# A payment `y` that keeps its invoice from being collected until a person has looked at it.
+ON_WORKLIST = (
+    "(y.state IN ('failed', 'cancelled') AND y.worklist IS NOT NULL"
+    f" OR y.worklist = '{LOST_WORKLIST}')"
+)
+# One of which a dispute holds money that may still come back.
+DISPUTED = (
+    "(y.disputed_minor > 0 AND EXISTS (SELECT FROM disputes d WHERE d.payment_id = y.id"
+    " AND d.state IN ('needs_response', 'under_review')))"
+)
 EXAMPLES_MAX = 5
 LEFT_OUT_SENTENCES = {
     "awaits_approval": "It waits for approval.",
     "not_due": "It is due later.",
     "in_payment": "A payment of it is already planned or under way.",
     "on_worklist": "A payment of it waits for a person to look at it.",
+    "disputed": "The payer's bank disputes a payment of it.",
     "payer_on_hold": "The payer is on hold.",
     "no_mandate": "The payer has no active mandate in this currency.",
     "stopped": "A person stopped collecting it through this mandate, or gave money back.",
@@ -124,8 +136,9 @@ def _invoices_to_collect(business_on: date, _parameters: Mapping[str, Any]) -> P
         " AND i.in_payment_minor = 0 AND i.due_on <= %(business_on)s"
         " AND NOT EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
         " AND (y.state IN ('scheduled', 'processing', 'requires_action')"
-        " OR y.state IN ('failed', 'cancelled') AND y.worklist IS NOT NULL"
-        " OR y.mandate_id = m.id AND (y.reason_code = %(stopped)s OR y.refunded_minor > 0)))",
+        f" OR {ON_WORKLIST} OR {DISPUTED}"
+        " OR y.mandate_id = m.id AND (y.reason_code = %(stopped)s"
+        " OR y.refunded_minor + y.disputed_minor > 0)))",
         {"business_on": business_on, "stopped": STOPPED_REASON},
     )
 
@@ -133,7 +146,8 @@ def _invoices_to_collect(business_on: date, _parameters: Mapping[str, Any]) -> P
 def _payments_to_retry(business_on: date, _parameters: Mapping[str, Any]) -> Population:
     return Population(
         "SELECT id, version, amount_minor, currency, method AS kind, next_attempt_on AS due_on"
-        " FROM payments WHERE state = 'scheduled' AND next_attempt_on <= %(business_on)s",
+        " FROM payments WHERE state = 'scheduled' AND next_attempt_on <= %(business_on)s"
+        " AND worklist IS NULL",
         {"business_on": business_on},
     )
 
@@ -204,17 +218,18 @@ def _invoices_left_out(business_on: date) -> Population:
     return Population(
         "SELECT CASE WHEN i.due_on > %(business_on)s THEN 'not_due'"
         " WHEN i.in_payment_minor <> 0 OR y.is_open THEN 'in_payment'"
-        " WHEN y.is_waiting THEN 'on_worklist' WHEN p.is_on_hold THEN 'payer_on_hold'"
+        " WHEN y.is_disputed THEN 'disputed' WHEN y.is_waiting THEN 'on_worklist'"
+        " WHEN p.is_on_hold THEN 'payer_on_hold'"
         " WHEN m.id IS NULL THEN 'no_mandate' WHEN m.id = ANY(y.stopped) THEN 'stopped'"
         " END AS code FROM invoices i JOIN payers p ON p.id = i.payer_id"
         " LEFT JOIN mandates m ON m.payer_id = i.payer_id AND m.currency = i.currency"
         " AND m.state = 'active' LEFT JOIN (SELECT invoice_id,"
         " bool_or(state IN ('scheduled', 'processing', 'requires_action')) AS is_open,"
-        " bool_or(state IN ('failed', 'cancelled') AND worklist IS NOT NULL) AS is_waiting,"
-        " array_agg(mandate_id) FILTER (WHERE reason_code = %(stopped)s OR refunded_minor > 0)"
-        " AS stopped"
-        " FROM payments WHERE state IN ('scheduled', 'processing', 'requires_action', 'failed',"
-        " 'cancelled') GROUP BY invoice_id) y ON y.invoice_id = i.id"
+        f" bool_or({ON_WORKLIST}) AS is_waiting, bool_or({DISPUTED}) AS is_disputed,"
+        " array_agg(mandate_id) FILTER (WHERE reason_code = %(stopped)s"
+        " OR refunded_minor + disputed_minor > 0) AS stopped"
+        " FROM payments y WHERE state IN ('scheduled', 'processing', 'requires_action', 'failed',"
+        " 'cancelled') OR disputed_minor > 0 GROUP BY invoice_id) y ON y.invoice_id = i.id"
         f" WHERE {_WAITING_TO_COLLECT}",
         {"business_on": business_on, "stopped": STOPPED_REASON},
     )
@@ -222,9 +237,10 @@ def _invoices_left_out(business_on: date) -> Population:
 
 def _payments_left_out(business_on: date) -> Population:
     return Population(
-        "SELECT CASE WHEN next_attempt_on IS NULL THEN 'for_a_person' ELSE 'planned_later' END"
-        " AS code FROM payments WHERE state = 'scheduled'"
-        " AND (next_attempt_on IS NULL OR next_attempt_on > %(business_on)s)",
+        "SELECT CASE WHEN next_attempt_on IS NULL THEN 'for_a_person'"
+        " WHEN worklist IS NOT NULL THEN 'on_worklist' ELSE 'planned_later' END"
+        " AS code FROM payments WHERE state = 'scheduled' AND (next_attempt_on IS NULL"
+        " OR next_attempt_on > %(business_on)s OR worklist IS NOT NULL)",
         {"business_on": business_on},
     )
 

@@ -11,7 +11,7 @@ from portal.sql import fetch, fetch_one
 
 _COLUMNS = (
     "s.id, s.name, s.job, s.rule, s.on_holiday, s.misfire, s.is_active, s.next_at, s.version,"
-    " s.created_at"
+    " s.created_at, s.sequence_id, q.name AS sequence_name"
 )
 _DUE = (
     "d.due_at, d.business_on, d.state, d.reason, d.run_id, r.number AS run_number,"
@@ -19,12 +19,14 @@ _DUE = (
 )
 _RUN = " LEFT JOIN batch_runs r ON (r.organisation_id, r.id) = (d.organisation_id, d.run_id)"
 _SELECT = (
-    f"SELECT {_COLUMNS}, l.* FROM schedules s LEFT JOIN LATERAL (SELECT {_DUE}"
+    f"SELECT {_COLUMNS}, l.* FROM schedules s LEFT JOIN sequences q"
+    " ON (q.organisation_id, q.id) = (s.organisation_id, s.sequence_id)"
+    f" LEFT JOIN LATERAL (SELECT {_DUE}"
     f" FROM schedule_dues d{_RUN}"
     " WHERE (d.organisation_id, d.schedule_id) = (s.organisation_id, s.id)"
     " ORDER BY d.due_at DESC LIMIT 1) l ON true"
 )
-_SCHEDULE_FIELDS = 10
+_SCHEDULE_FIELDS = 12
 
 
 class ScheduleMissing(NotFound):
@@ -56,7 +58,7 @@ class ScheduleRow(NamedTuple):
 
     id: UUID
     name: str
-    job: str
+    job: str | None
     rule: str
     on_holiday: OnHoliday
     misfire: Misfire
@@ -64,6 +66,9 @@ class ScheduleRow(NamedTuple):
     next_at: datetime | None
     version: int
     created_at: datetime
+    # What it starts instead of a job.
+    sequence_id: UUID | None
+    sequence_name: str | None
     last: DueRow | None
 
 

@@ -11,6 +11,7 @@ from flask import Flask
 from jobs import JOBS, Job
 from jobs.engine import close_runs, drain_chunks, kept_alive, work_one_chunk
 from portal.db import acting_for, transaction
+from portal.queries.organisations import get_organisation
 from portal.queries.populations import POPULATIONS
 from portal.queue import open_queue, open_redis
 from portal.services.batches import Lease, RunOrder, start_run, work_chunk
@@ -63,6 +64,35 @@ def test_a_drain_works_every_chunk_of_every_organisation_and_closes_the_runs(
     assert (after.state, after.number) == ("issued", 1)
     assert set(outcomes_of(first)) == set(mine)
     assert drain_chunks() == 0
+
+
+def test_shares_say_how_many_chunks_each_gets_in_a_round_and_starve_nobody(
+    organisation: UUID, other_organisation: UUID, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_drafts(9)
+    for _ in range(5):
+        make_draft_invoice(organisation_id=other_organisation, lines=(Line(10_000),))
+    begin(chunk_items_max=1)
+    with acting_for(other_organisation):
+        order = RunOrder("invoice_issuing", BUSINESS_ON, chunk_items_max=1)
+        start_run(order=order, actor=CLERK, now=NOW)
+    with acting_for(organisation):
+        code = get_organisation(organisation).code
+    change_settings(app, shares=((code, 3), ("nobody", 50)))
+    worked: list[UUID] = []
+
+    def work(lease: Lease, ids: Sequence[UUID], _now: datetime) -> list[ItemResult]:
+        worked.append(lease.organisation_id)
+        return done(ids)
+
+    replace_work(monkeypatch, work)
+
+    assert drain_chunks() == 14
+
+    rounds = [worked[place : place + 4] for place in range(0, 12, 4)]
+    assert [each.count(organisation) for each in rounds] == [3, 3, 3]
+    assert all(set(each[:2]) == {organisation, other_organisation} for each in rounds)
+    assert worked[12:] == [other_organisation] * 2
 
 
 def test_the_run_is_the_actor_of_what_its_job_does(organisation: UUID) -> None:

@@ -358,6 +358,22 @@ def test_an_account_whose_breaker_is_open_is_left_alone(account: Account, config
     assert case_of(case.payment.id).attempt.state == "created"
 
 
+def test_after_an_outage_one_success_lets_everything_through_at_once(account: Account) -> None:
+    cases = [collect(1_77700 + 100_000 * place) for place in range(12)]
+    with transaction(account.organisation_id):
+        execute(
+            "UPDATE gateway_accounts SET troubles_in_a_row = 5,"
+            " open_until = clock_timestamp() - interval '1 second'"
+        )
+
+    # One drain: a single probe first, then all that waits, not one for each while.
+    drain_messages()
+
+    assert {case_of(case.payment.id).attempt.state for case in cases} <= {"pending", "succeeded"}
+    closed = rows("SELECT troubles_in_a_row, open_until FROM gateway_accounts")
+    assert closed == [(0, None)]
+
+
 def test_two_workers_deliver_each_message_once(
     account: Account, sandbox: Sandbox, app: Flask
 ) -> None:

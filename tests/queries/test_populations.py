@@ -5,13 +5,15 @@ from uuid import UUID
 
 import pytest
 
-from portal.db import transaction
-from portal.queries.populations import POPULATIONS
-from portal.services.payments import ResultKind
+from portal.db import acting_for, transaction
+from portal.queries.populations import POPULATIONS, read_preview
+from portal.services.payments import ResultKind, retry_payments
 from portal.sql import execute, fetch
 from tests import books, factories
 from tests.factories import (
     BUSINESS_ON,
+    CLERK,
+    NOW,
     Line,
     gateway_account_of,
     make_credit_note,
@@ -123,6 +125,23 @@ def test_declined_payments_are_tried_again_on_their_date(organisation: UUID) -> 
     tell_one(case.attempt, ResultKind.SUCCEED)
     assert case_of(case.payment.id).payment.worklist == "conflicting_outcome"
     assert population("payment_retrying", NEXT_ON) == {}
+
+
+def test_a_planned_retry_that_waits_for_a_person_is_left_out(organisation: UUID) -> None:
+    case = make_case("sending")
+    tell_one(case.attempt, ResultKind.DECLINE, reason_code="AM04")
+    change("UPDATE payments SET worklist = 'mismatch' WHERE id = %s", case.payment.id)
+
+    assert population("payment_retrying", NEXT_ON) == {}
+    with acting_for(organisation):
+        left_out = read_preview("payment_retrying", NEXT_ON, {}).left_out
+        assert [(one.code, one.items_count) for one in left_out] == [("on_worklist", 1)]
+        # Put there after the run was frozen, it is not tried either.
+        (result,) = retry_payments(
+            payment_ids=[case.payment.id], business_on=NEXT_ON, actor=CLERK, now=NOW
+        )
+    assert result.code == "on_worklist"
+    assert case_of(case.payment.id).payment.state == "scheduled"
 
 
 @pytest.mark.parametrize(

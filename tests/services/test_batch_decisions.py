@@ -31,7 +31,7 @@ from portal.services.batches import (
     work_chunk,
 )
 from portal.sql import execute
-from tests.factories import CLERK, NOW
+from tests.factories import BUSINESS_ON, CLERK, NOW, agree
 from tests.services.books import events_of, rows
 from tests.services.collecting import run_together
 from tests.services.running import (
@@ -94,6 +94,14 @@ def test_a_large_run_waits_and_nothing_of_it_is_leased(organisation: UUID, limit
 def test_a_large_sum_waits_as_well(organisation: UUID, app: Flask) -> None:
     app.config["PORTAL"] = app.config["PORTAL"].changed(approval_sum_minor_min=2_001)
     make_drafts(2)
+    assert run_of(begin()).state == "awaiting_approval"
+
+
+def test_an_agreement_may_name_its_own_limits(organisation: UUID) -> None:
+    make_drafts(3)
+    with acting_for(organisation):
+        parameters = {"limit_minor": 1_000_000, "limit_documents": 3}
+        agree({"code": "P115", "parameters": parameters}, on=BUSINESS_ON)
     assert run_of(begin()).state == "awaiting_approval"
 
 

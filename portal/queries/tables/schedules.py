@@ -13,7 +13,8 @@ SCHEDULE_TABLE = Table(
     source="schedules",
     alias="s",
     joins=(
-        "LEFT JOIN LATERAL (SELECT due_at, state FROM schedule_dues"
+        "LEFT JOIN sequences q ON (q.organisation_id, q.id) = (s.organisation_id, s.sequence_id)"
+        " LEFT JOIN LATERAL (SELECT due_at, state FROM schedule_dues"
         " WHERE (organisation_id, schedule_id) = (s.organisation_id, s.id)"
         " ORDER BY due_at DESC LIMIT 1) d ON true"
     ),
@@ -21,6 +22,7 @@ SCHEDULE_TABLE = Table(
         Column("id", "Id", Kind.ID, "s.id", noun="schedule", is_shown=False),
         Column("name", "Name", Kind.TEXT, "s.name", keys=(Key("s.name", "text"),), noun="schedule"),
         Column("job", "Job", Kind.TEXT, "s.job"),
+        Column("sequence", "Sequence", Kind.TEXT, "q.name"),
         Column("rule", "Rule", Kind.TEXT, "s.rule"),
         Column("on_holiday", "On holidays", Kind.TEXT, "s.on_holiday"),
         Column("misfire", "After a gap", Kind.TEXT, "s.misfire"),

@@ -38,8 +38,10 @@ from portal.services.batches._lease import (
     list_working_organisations,
     release_chunk,
 )
+from portal.services.batches._prepare import RunOrder, StarterUnknown
 from portal.services.batches._sheet import SheetBroken, fail_by_sheet, is_over_limit
-from portal.services.batches._start import JobUnknown, RunOrder, preview_run, start_run
+from portal.services.batches._start import JobUnknown, preview_run, start_run
+from portal.services.batches._steps import SequenceUnfinished, begin_step
 from portal.services.batches._work import work_chunk
 
 __all__ = [
@@ -59,9 +61,12 @@ __all__ = [
     "RunOrder",
     "RunRepeated",
     "RunUnfinished",
+    "SequenceUnfinished",
     "SheetBroken",
+    "StarterUnknown",
     "abandon_run",
     "approve_run",
+    "begin_step",
     "claim_chunk",
     "extend_lease",
     "fail_by_sheet",

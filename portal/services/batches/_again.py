@@ -11,7 +11,7 @@ from portal.domain.users import Actor
 from portal.queue import ring
 from portal.services.batches._end import RunNotFound, finish_run, list_runs_to_finish
 from portal.services.batches._guards import BELL, RunUnfinished, violated
-from portal.services.batches._start import RunOrder, prepare_run
+from portal.services.batches._prepare import RunOrder, prepare_run
 from portal.services.gateways import settings
 from portal.sql import execute, fetch, fetch_one
 

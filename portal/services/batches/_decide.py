@@ -10,6 +10,8 @@ from portal.domain.users import Actor
 from portal.queue import ring
 from portal.services.batches._end import RunNotFound, finish_run
 from portal.services.batches._guards import BELL, BELLS_MAX, violated
+from portal.services.batches._prepare import StarterUnknown
+from portal.services.batches._steps import follow_run
 from portal.services.events import record_event
 from portal.sql import execute, fetch_one
 
@@ -35,7 +37,8 @@ def approve_run(*, run_id: UUID, actor: Actor, now: datetime) -> None:
     """Let a run begin that waits for a second person.
 
     Raises: RunNotFound; MoveNotAllowed when it does not wait, as after another's approval;
-    ApproverIsStarter; ApproverUnknown when the actor is no person.
+    ApproverIsStarter; ApproverUnknown when the actor is no person; StarterUnknown when nobody
+    knows who has prepared it: it must be declined, and started anew.
     """
     if actor.kind != "person" or actor.id is None:
         raise ApproverUnknown
@@ -55,7 +58,10 @@ def _approve(run_id: UUID, actor: Actor, now: datetime) -> None:
     )
     if run is None:
         raise RunNotFound(number=run_id)
-    state = RUN_MOVES.next(RUN_MOVES.next(RunState(run.state), "approve"), "begin")
+    state = RUN_MOVES.next(RunState(run.state), "approve")
+    if run.started_by_id is None:
+        # Written before a starter had to be known.
+        raise StarterUnknown
     execute(
         "UPDATE batch_runs SET state = %s, approved_by = %s, approved_by_id = %s,"
         " approved_at = %s, started_at = %s WHERE id = %s",
@@ -72,7 +78,7 @@ def abandon_run(*, run_id: UUID, reason: str, actor: Actor, now: datetime) -> No
     """Give up a run for good that waits, was stopped or has failed; what it did stays done.
 
     Shape: a run that waits for approval is declined in this way; a worker that still holds a chunk
-    has lost it.
+    has lost it; a sequence whose step it is ends.
     Raises: AbandonReasonInvalid; RunNotFound; MoveNotAllowed while it runs, or after its end.
     """
     said = " ".join(reason.replace("\0", "").split())
@@ -95,3 +101,4 @@ def abandon_run(*, run_id: UUID, reason: str, actor: Actor, now: datetime) -> No
         )
         kind = "run.declined" if before is RunState.AWAITING_APPROVAL else "run.abandoned"
         record_event(kind, run_id, actor=actor, now=now, reason=said)
+        follow_run(run_id, state, now=now)

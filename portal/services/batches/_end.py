@@ -14,6 +14,7 @@ from portal.domain.errors import NotFound
 from portal.domain.users import Actor
 from portal.queue import ring
 from portal.services.batches._guards import BELL, BELLS_MAX, RunUnfinished, violated
+from portal.services.batches._steps import follow_run, resume_sequence
 from portal.services.events import record_event
 from portal.sql import execute, fetch, fetch_one
 
@@ -26,7 +27,7 @@ def finish_run(*, run_id: UUID, now: datetime) -> RunState | None:
     """Close a run that has nothing left to work; None while it has, or when it is closed already.
 
     Shape: more failures than the skip limit, or a chunk given up, fail the run; a stop that left
-    chunks stops it.
+    chunks stops it. Of a sequence, the next step is prepared in the same transaction.
     """
     with transaction():
         run = fetch_one(
@@ -83,6 +84,9 @@ def _close(
         (target.value, message, now, run_id),
     )
     record_event(f"run.{target.value}", run_id, actor=Actor("portal"), now=now, reason=message)
+    following_id = follow_run(run_id, target, now=now)
+    if following_id is not None:
+        finish_run(run_id=following_id, now=now)
     return target
 
 
@@ -102,9 +106,10 @@ def stop_run(*, run_id: UUID, actor: Actor, now: datetime) -> None:
 def restart_run(*, run_id: UUID, actor: Actor, now: datetime) -> None:
     """Let a stopped or failed run go on at its first unfinished chunk.
 
-    Shape: where chunks are left, the run may skip as many failures again as it was allowed.
+    Shape: where chunks are left, the run may skip as many failures again as it was allowed. The
+    sequence that ended with this run goes on.
     Raises: RunNotFound; MoveNotAllowed when it runs or is complete; RunUnfinished when another run
-    over the same has begun since.
+    over the same has begun since; SequenceUnfinished when its sequence has.
     """
     with transaction():
         state = _lock_run(run_id)
@@ -119,6 +124,7 @@ def restart_run(*, run_id: UUID, actor: Actor, now: datetime) -> None:
                 raise RunUnfinished(job=run.job, business_on=run.business_on) from error
             raise
         record_event("run.restarted", run_id, actor=actor, now=now)
+        resume_sequence(run_id, actor=actor, now=now)
         ring(BELL, times=BELLS_MAX)
         finish_run(run_id=run_id, now=now)
 

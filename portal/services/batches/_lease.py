@@ -50,6 +50,8 @@ class Lease(NamedTuple):
     tries: int
     # How much may differ from the run sheet; None where nothing is compared.
     tolerance_bps: int | None = None
+    # The agreement that was in force when the run was prepared; the run keeps it.
+    rule_set_version: int | None = None
 
 
 def list_working_organisations() -> list[UUID]:
@@ -83,7 +85,7 @@ def claim_chunk(*, organisation_id: UUID, worker: str, lease_seconds: float) -> 
             " FROM free, batch_runs r WHERE c.run_id = free.run_id AND c.number = free.number"
             " AND r.id = c.run_id"
             " RETURNING c.run_id, r.job, r.business_on, r.parameters, c.number, c.lease_token,"
-            " c.item_ids, c.tries, r.tolerance_bps",
+            " c.item_ids, c.tries, r.tolerance_bps, r.rule_set_version",
             {"o": organisation_id, "lease": lease_seconds, "worker": worker},
         )
         if row is None:
@@ -99,6 +101,7 @@ def claim_chunk(*, organisation_id: UUID, worker: str, lease_seconds: float) -> 
             row.item_ids,
             row.tries,
             row.tolerance_bps,
+            row.rule_set_version,
         )
         if lease.tries > CHUNK_TRIES_MAX:
             _give_up(lease)

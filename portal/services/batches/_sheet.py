@@ -1,6 +1,7 @@
 """The run sheet: frozen with the population, and compared again when each chunk is worked."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,6 +21,7 @@ from portal.queries.sheets import (
 )
 from portal.services.batches._lease import Lease, LeaseLost
 from portal.services.gateways import settings
+from portal.services.rulesets import RuleSetNotFound, load_rule_set
 from portal.sql import execute, fetch_one
 
 # From this size on a plan made for an organisation the planner does not know yet costs minutes.
@@ -80,8 +82,16 @@ class Frozen(NamedTuple):
     sum_minor: int
 
 
-def is_over_limit(*, items_count: int, sum_minor: int) -> bool:
-    """Say whether a run of this size waits for a second person."""
+def is_over_limit(*, items_count: int, sum_minor: int, on: date) -> bool:
+    """Say whether a run of this size waits for a second person.
+
+    Shape: by the agreement of its day where it names limits, by the settings elsewhere.
+    """
+    agreed = None
+    with suppress(RuleSetNotFound):
+        agreed = load_rule_set(on=on)[1].needs_second_for_run(abs(sum_minor), items_count)
+    if agreed is not None:
+        return agreed
     config = settings()
     return (
         items_count >= config.approval_items_min or abs(sum_minor) >= config.approval_sum_minor_min

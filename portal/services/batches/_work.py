@@ -16,6 +16,7 @@ from portal.domain.errors import PortalError
 from portal.services.batches._lease import Lease, LeaseLost
 from portal.services.batches._sheet import SheetBroken, compare_with_sheet
 from portal.services.outcomes import ItemResult
+from portal.services.rulesets import keeping_rule_set
 from portal.sql import execute, stage_rows
 
 log = structlog.stdlib.get_logger(__name__)
@@ -33,14 +34,14 @@ def work_chunk(*, lease: Lease, work: Work) -> list[ItemResult]:
     """
 
     def straight() -> list[ItemResult]:
-        with transaction(lease.organisation_id):
+        with transaction(lease.organisation_id), keeping_rule_set(lease.rule_set_version):
             changed = compare_with_sheet(lease)
             results = list(work(lease.item_ids))
             _mark_chunk(lease, results, changed)
             return results
 
     def isolating() -> list[ItemResult]:
-        with transaction(lease.organisation_id):
+        with transaction(lease.organisation_id), keeping_rule_set(lease.rule_set_version):
             changed = compare_with_sheet(lease)
             results = _work_in_halves(work, lease.item_ids)
             _mark_chunk(lease, results, changed)

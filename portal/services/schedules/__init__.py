@@ -6,6 +6,7 @@ row and the run that it makes are written in one transaction.
 
 from portal.services.schedules._change import (
     ScheduleChanged,
+    ScheduleIsAboutBoth,
     ScheduleNameInvalid,
     ScheduleNameTaken,
     ScheduleWish,
@@ -31,6 +32,7 @@ __all__ = [
     "PreviewedDue",
     "RuleNeverDue",
     "ScheduleChanged",
+    "ScheduleIsAboutBoth",
     "ScheduleNameInvalid",
     "ScheduleNameTaken",
     "SchedulePreview",

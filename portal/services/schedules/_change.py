@@ -13,6 +13,7 @@ from portal.domain.schedules import DUE_MOVES, DueState, Misfire, OnHoliday, Rul
 from portal.domain.users import Actor
 from portal.ids import new_id
 from portal.queries.schedules import ScheduleMissing
+from portal.queries.sequences import get_sequence
 from portal.services.batches import JobUnknown
 from portal.services.events import record_event
 from portal.services.schedules._notes import note_dues
@@ -40,6 +41,12 @@ class ScheduleNameTaken(Conflict):
     field = "name"
 
 
+class ScheduleIsAboutBoth(Invalid):
+    """A schedule starts either a job or a sequence. Nothing was saved; name one of them."""
+
+    field = "job"
+
+
 class ScheduleChanged(Conflict):
     """Somebody else has changed this schedule since you looked. Nothing was saved; look at it
     again, and change what you see now."""
@@ -49,10 +56,12 @@ class ScheduleWish(NamedTuple):
     """What a schedule is to be."""
 
     name: str
-    job: str
+    job: str | None
     rule: str
     on_holiday: OnHoliday = OnHoliday.SKIP
     misfire: Misfire = Misfire.ONCE
+    # Instead of a job.
+    sequence_id: UUID | None = None
 
 
 def add_schedule(
@@ -60,15 +69,17 @@ def add_schedule(
 ) -> UUID:
     """Write a new schedule of the organisation in scope down.
 
-    Raises: ScheduleNameInvalid; JobUnknown; RuleInvalid; RuleNeverDue; ScheduleNameTaken.
+    Raises: ScheduleNameInvalid; JobUnknown; SequenceMissing; ScheduleIsAboutBoth; RuleInvalid;
+    RuleNeverDue; ScheduleNameTaken.
     """
     schedule_id = new_id()
     with transaction():
         wish, next_at = _check(wish, now)
         _write(
-            "INSERT INTO schedules (organisation_id, id, name, job, rule, on_holiday, misfire,"
-            " is_active, next_at, wake_at, created_at) VALUES (%(o)s, %(id)s, %(name)s, %(job)s,"
-            " %(rule)s, %(on_holiday)s, %(misfire)s, %(active)s, %(next)s, %(next)s, %(now)s)",
+            "INSERT INTO schedules (organisation_id, id, name, job, sequence_id, rule, on_holiday,"
+            " misfire, is_active, next_at, wake_at, created_at) VALUES (%(o)s, %(id)s, %(name)s,"
+            " %(job)s, %(sequence_id)s, %(rule)s, %(on_holiday)s, %(misfire)s, %(active)s,"
+            " %(next)s, %(next)s, %(now)s)",
             wish,
             {
                 "o": current_organisation_id(),
@@ -99,8 +110,9 @@ def change_schedule(
         row = _lock_schedule(schedule_id, version, now)
         wish, next_at = _check(wish, now)
         _write(
-            "UPDATE schedules SET name = %(name)s, job = %(job)s, rule = %(rule)s,"
-            " on_holiday = %(on_holiday)s, misfire = %(misfire)s, next_at = %(next)s,"
+            "UPDATE schedules SET name = %(name)s, job = %(job)s, sequence_id = %(sequence_id)s,"
+            " rule = %(rule)s, on_holiday = %(on_holiday)s, misfire = %(misfire)s,"
+            " next_at = %(next)s,"
             " wake_at = CASE WHEN EXISTS (SELECT FROM schedule_dues WHERE schedule_id = %(id)s"
             " AND state = 'waiting') THEN %(now)s ELSE %(next)s END,"
             " version = version + 1 WHERE id = %(id)s",
@@ -155,8 +167,12 @@ def _check(wish: ScheduleWish, now: datetime) -> tuple[ScheduleWish, datetime]:
     if not 0 < len(name) <= NAME_CHARACTERS_MAX or not name.isprintable():
         raise ScheduleNameInvalid
     known = [job.name for job in list_startable_jobs()]
-    if wish.job not in known:
-        raise JobUnknown(job=wish.job[:40], known=", ".join(known))
+    if (wish.job is None) == (wish.sequence_id is None):
+        raise ScheduleIsAboutBoth
+    if wish.sequence_id is not None:
+        get_sequence(wish.sequence_id)
+    elif wish.job not in known:
+        raise JobUnknown(job=str(wish.job)[:40], known=", ".join(known))
     rule = parse_rule(wish.rule, wish.on_holiday)
     return wish._replace(name=name, rule=rule.text), _next_due(rule, now)
 
@@ -176,8 +192,8 @@ def _write(statement: str, wish: ScheduleWish, further: dict[str, Any]) -> None:
         raise ScheduleNameTaken(name=wish.name) from None
 
 
-def _told(wish: ScheduleWish) -> dict[str, str]:
-    return {name: str(value) for name, value in wish._asdict().items()}
+def _told(wish: ScheduleWish) -> dict[str, str | None]:
+    return {name: None if value is None else str(value) for name, value in wish._asdict().items()}
 
 
 def _lock_schedule(schedule_id: UUID, version: int | None, now: datetime) -> Any:

@@ -21,6 +21,7 @@ from portal.services.events import record_event
 from portal.services.gateways import settings
 from portal.services.schedules._notes import note_dues
 from portal.services.schedules._preview import Surroundings, load_surroundings
+from portal.services.sequences import start_sequence
 from portal.sql import execute, fetch, fetch_one
 
 RETRY_SECONDS = 15
@@ -71,7 +72,7 @@ def start_due_runs(*, now: datetime | None = None) -> int:
 def _look_at(schedule_id: UUID, now: datetime) -> int:
     # Another clock that is at it does all there is to do.
     schedule = fetch_one(
-        "SELECT id, name, job, rule, on_holiday, misfire, next_at FROM schedules"
+        "SELECT id, name, job, sequence_id, rule, on_holiday, misfire, next_at FROM schedules"
         " WHERE id = %s AND wake_at <= %s FOR UPDATE SKIP LOCKED",
         (schedule_id, now),
     )
@@ -139,30 +140,63 @@ def _start_waiting(look: _Look) -> tuple[int, bool]:
 
 
 def _try_start(look: _Look, due: PlannedDue) -> tuple[DueState, str]:
-    """Start the run of one due time; else say whether it waits, and why."""
-    schedule = look.schedule
-    busy = fetch_one(
-        "SELECT number FROM batch_runs WHERE job = %s AND state IN ('started', 'stopping') LIMIT 1",
-        (schedule.job,),
-    )
+    """Start the run or the sequence of one due time; else say whether it waits, and why."""
+    busy = _find_busy(look.schedule)
     if busy is not None:
-        return DueState.WAITING, f"Run {busy.number} of the same job is still at work."
-    order = RunOrder(
-        schedule.job,
-        due.business_on,
-        request_key=f"schedule:{schedule.id}:{due.due_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        chunk_items_max=settings().chunk_items_max,
-        skip_limit=settings().skip_limit,
-    )
+        return DueState.WAITING, busy
     try:
         with savepoint():
-            run_id = start_run(order=order, actor=look.actor, now=look.now)
+            run_id = _start(look, due)
     except PortalError as refused:
         # What is not possible now may be so later; what is wrong stays wrong.
         waits = isinstance(refused, Conflict | Unavailable)
         return DueState.WAITING if waits else DueState.REFUSED, refused.message
     _settle(look, [due.due_at], "start", None, run_id)
     return DueState.STARTED, ""
+
+
+def _find_busy(schedule: Any) -> str | None:
+    """Say what is still at work of what a schedule starts; None when nothing is."""
+    if schedule.sequence_id is not None:
+        row = fetch_one(
+            "SELECT business_on FROM sequence_runs WHERE sequence_id = %s AND state = 'running'"
+            " LIMIT 1",
+            (schedule.sequence_id,),
+        )
+        return f"The sequence of {row.business_on} is still at work." if row else None
+    row = fetch_one(
+        "SELECT number FROM batch_runs WHERE job = %s AND state IN ('started', 'stopping') LIMIT 1",
+        (schedule.job,),
+    )
+    return f"Run {row.number} of the same job is still at work." if row else None
+
+
+def _start(look: _Look, due: PlannedDue) -> UUID:
+    """Start what a schedule is about, once for each due time, and return its (first) run."""
+    schedule = look.schedule
+    key = f"schedule:{schedule.id}:{due.due_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if schedule.sequence_id is None:
+        order = RunOrder(
+            schedule.job,
+            due.business_on,
+            request_key=key,
+            chunk_items_max=settings().chunk_items_max,
+            skip_limit=settings().skip_limit,
+        )
+        return start_run(order=order, actor=look.actor, now=look.now)
+    execution_id = start_sequence(
+        sequence_id=schedule.sequence_id,
+        business_on=due.business_on,
+        request_key=key,
+        actor=look.actor,
+        now=look.now,
+    )
+    first = fetch_one(
+        "SELECT id FROM batch_runs WHERE sequence_run_id = %s AND step_number = 1", (execution_id,)
+    )
+    assert first is not None
+    run_id: UUID = first.id
+    return run_id
 
 
 def _settle(

@@ -127,6 +127,8 @@ def _page(
         jobs=list_startable_jobs(), preview=preview, request_key=new_request_key(),
         seen=seen_mark(preview.items_count, preview.sum_minor) if preview else None,
         needs_approval=preview is not None
-        and is_over_limit(items_count=preview.items_count, sum_minor=preview.sum_minor),
+        and is_over_limit(
+            items_count=preview.items_count, sum_minor=preview.sum_minor, on=wish.business_on
+        ),
         chosen=next((one for one in list_startable_jobs() if one.name == wish.job), None),
     )  # fmt: skip

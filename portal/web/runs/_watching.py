@@ -20,6 +20,7 @@ from portal.queries.batches import (
     get_run,
     list_causes,
 )
+from portal.queries.sequences import find_step_of_run
 from portal.queries.sheets import RunSheet, get_sheet
 from portal.queries.tables import RUN_TABLE, items_of_run
 from portal.services.batches import restart_run, stop_run
@@ -32,7 +33,7 @@ from portal.web.visitors import POLL_ARGUMENT, current_actor, current_visitor
 
 # An item may be set aside in three ways; a chunk counts them as one.
 ASIDE_OUTCOMES = (ItemOutcome.SKIPPED, ItemOutcome.PARKED, ItemOutcome.UNKNOWN)
-MOVING_STATES = frozenset({RunState.STARTING, RunState.STARTED, RunState.STOPPING})
+MOVING_STATES = frozenset({RunState.STARTED, RunState.STOPPING})
 POLL_SECONDS = 2
 POLL_SECONDS_LATER = 5
 LATER_SECONDS = 600.0
@@ -87,6 +88,7 @@ def show(run_id: UUID) -> ResponseReturnValue:
         "causes_max": CAUSES_MAX,
         "said": _said(run, seen) if is_poll else None,
         "sheet": sheet,
+        "place": find_step_of_run(run_id),
         "request_key": new_request_key(),
         "aside": [("outcome", outcome.value) for outcome in ASIDE_OUTCOMES],
         "items_address": partial(items_address, run_id),

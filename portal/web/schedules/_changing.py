@@ -21,7 +21,7 @@ from portal.web.access import require
 from portal.web.htmx import redirect_part, render_part
 from portal.web.once import answer_once, new_request_key, seen_version
 from portal.web.schedules._blueprint import SCHEDULE, bp
-from portal.web.schedules._form import ScheduleForm, fields_of
+from portal.web.schedules._form import ScheduleForm, fields_of, list_choices
 from portal.web.visitors import current_actor, current_organisation
 
 # They belong to one showing of the form, not to what is chosen in it.
@@ -140,6 +140,7 @@ def _page(
         preview=preview,
         problem=_placed(form, problem),
         hidden=_hidden(form, row),
+        about=next((str(one.label) for one in list_choices() if one.value == form.job.data), ""),
         zone=current_organisation().zone,
     )
 

@@ -10,7 +10,9 @@ from wtforms.validators import DataRequired, InputRequired, Length, NumberRange,
 
 from portal.domain.batches import list_startable_jobs
 from portal.domain.schedules import Misfire, OnHoliday
+from portal.ids import parse_public_id, public_id
 from portal.queries.schedules import ScheduleRow
+from portal.queries.sequences import list_sequences
 from portal.services.schedules import ScheduleWish
 
 NAME_CHARACTERS_MAX = 80
@@ -44,6 +46,17 @@ class ChosenRule(NamedTuple):
     rule: str = ""
 
 
+def list_choices() -> list[SelectChoice]:
+    """List the jobs, and the sequences by their ids."""
+    return [
+        *(SelectChoice(job.name, job.title) for job in list_startable_jobs()),
+        *(
+            SelectChoice(public_id("sequence", row.id), f"Sequence: {row.name}")
+            for row in list_sequences()
+        ),
+    ]
+
+
 class ScheduleForm(FlaskForm):  # type: ignore[misc]  # it carries no types
     """What a schedule is to be; kept in the address while it is only looked at."""
 
@@ -56,10 +69,7 @@ class ScheduleForm(FlaskForm):  # type: ignore[misc]  # it carries no types
             Length(max=NAME_CHARACTERS_MAX, message="Give it a name of at most 80 characters."),
         ],
     )
-    job = SelectField(
-        "What is to be done",
-        choices=[SelectChoice(job.name, job.title) for job in list_startable_jobs()],
-    )
+    job = SelectField("What is to be done", choices=list_choices)
     when = RadioField(
         "When",
         choices=[
@@ -105,9 +115,10 @@ class ScheduleForm(FlaskForm):  # type: ignore[misc]  # it carries no types
 
     def wish(self) -> ScheduleWish:
         """Return what was chosen; the form is valid."""
+        sequence_id = parse_public_id("sequence", self.job.data)
         return ScheduleWish(
             self.name.data or "",
-            self.job.data,
+            None if sequence_id else self.job.data,
             write_rule(
                 ChosenRule(
                     self.when.data, self.at.data, self.weekday.data, self.day.data,
@@ -116,6 +127,7 @@ class ScheduleForm(FlaskForm):  # type: ignore[misc]  # it carries no types
             ),
             OnHoliday(self.on_holiday.data),
             Misfire(self.misfire.data),
+            sequence_id,
         )  # fmt: skip
 
 
@@ -123,7 +135,7 @@ def fields_of(row: ScheduleRow) -> dict[str, Any]:
     """Return a schedule as the form begins with it."""
     return {
         "name": row.name,
-        "job": row.job,
+        "job": public_id("sequence", row.sequence_id) if row.sequence_id else row.job,
         "on_holiday": row.on_holiday.value,
         "misfire": row.misfire.value,
         "version": str(row.version),

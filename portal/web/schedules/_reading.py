@@ -12,6 +12,7 @@ from portal.domain.users import Permission
 from portal.queries.schedules import ScheduleRow, get_schedule, list_dues, list_schedules
 from portal.services.schedules import preview_schedule
 from portal.web.access import require, roles_with
+from portal.web.formats import job_in_words
 from portal.web.htmx import render_part
 from portal.web.schedules._blueprint import SCHEDULE, bp
 from portal.web.visitors import current_organisation
@@ -53,6 +54,7 @@ def show(schedule_id: UUID) -> ResponseReturnValue:
         "schedules/_schedule.html",
         schedule=row,
         words=say_rule(row),
+        about=job_in_words(row.job) if row.job else row.sequence_name,
         preview=preview_schedule(rule=row.rule, on_holiday=row.on_holiday, now=now),
         dues=list_dues(row.id, rows_max=DUES_SHOWN),
         changing_roles=[role.label for role in roles_with(Permission.CHANGE_SCHEDULES)],
