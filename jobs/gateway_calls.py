@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 
 from portal.domain.errors import PortalError
+from portal.domain.messages import MessageKind
 from portal.gateways.base import (
     ChargeOrder,
+    DisputeOrder,
     Gateway,
     GatewayAccess,
     GatewayAnswer,
@@ -45,6 +48,7 @@ class Parcel(NamedTuple):
     listings: list[tuple[Claimed, str | None]]
     refunds: Sequence[tuple[Claimed, RefundOrder]] = ()
     refund_queries: Sequence[tuple[Claimed, str]] = ()
+    disputes: Sequence[tuple[Claimed, DisputeOrder]] = ()
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to call for."""
@@ -60,23 +64,38 @@ class Answers(NamedTuple):
     listings: Sequence[tuple[tuple[GatewayEvent, ...], str | None] | str]
     refunds: Sequence[GatewayAnswer] = ()
     refund_queries: Sequence[GatewayAnswer] = ()
+    disputes: Sequence[GatewayAnswer] = ()
 
 
 async def call_gateway(access: GatewayAccess, parcel: Parcel) -> Answers:
     """Make every call of a parcel at once; what fails is told by its answer."""
     async with open_gateway(access) as gateway:
         most = access.in_flight_max
-        charges, queries, closings, listings, refunds, refund_queries = await asyncio.gather(
-            call_all(gateway.charge, [order for _, order in parcel.charges], most),
-            call_all(gateway.query, [ref for _, ref in parcel.queries], most),
-            asyncio.gather(*(_close_day(gateway, message) for message in parcel.closings)),
+        told, disputes = await asyncio.gather(
             asyncio.gather(
-                *(_list_events(gateway, message, after) for message, after in parcel.listings)
+                call_all(gateway.charge, [order for _, order in parcel.charges], most),
+                call_all(gateway.query, [ref for _, ref in parcel.queries], most),
+                asyncio.gather(*(_close_day(gateway, message) for message in parcel.closings)),
+                asyncio.gather(
+                    *(_list_events(gateway, message, after) for message, after in parcel.listings)
+                ),
+                call_all(gateway.refund, [order for _, order in parcel.refunds], most),
+                call_all(gateway.query_refund, [ref for _, ref in parcel.refund_queries], most),
             ),
-            call_all(gateway.refund, [order for _, order in parcel.refunds], most),
-            call_all(gateway.query_refund, [ref for _, ref in parcel.refund_queries], most),
+            call_all(partial(_speak, gateway), parcel.disputes, most),
         )
-    return Answers(charges, queries, closings, listings, refunds, refund_queries)
+    return Answers(*told, disputes)
+
+
+async def _speak(gateway: Gateway, call: tuple[Claimed, DisputeOrder]) -> GatewayAnswer:
+    """Say or ask what a message about a dispute is for."""
+    message, order = call
+    match MessageKind(message.kind):
+        case MessageKind.DISPUTE_ANSWER:
+            return await gateway.answer_dispute(order)
+        case MessageKind.DISPUTE_ACCEPT:
+            return await gateway.accept_dispute(order)
+    return await gateway.query_dispute(order)
 
 
 async def _close_day(gateway: Gateway, message: Claimed) -> tuple[PayoutReport, ...] | str:

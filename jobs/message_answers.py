@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from portal.config import Config
-from portal.domain.messages import ASKING_KINDS, ORDER_KINDS
+from portal.domain.messages import ASKING_KINDS, DISPUTE_ORDER_KINDS, ORDER_KINDS
 from portal.gateways.base import AnswerKind, GatewayAnswer
 from portal.services.messages import Claimed, DeliveryOutcome
 from portal.services.payments import AttemptResult, ResultKind
@@ -67,14 +67,17 @@ def outcome_of(message: Claimed, answer: GatewayAnswer, config: Config) -> Deliv
     is_unsent_order = (
         answer.kind is AnswerKind.NOT_SENT and message.kind in ORDER_KINDS and message.sequence == 1
     )
+    # Sent again under the same key, what is said to a dispute is taken once.
+    is_untold = message.kind in DISPUTE_ORDER_KINDS and answer.kind in TROUBLES
+    is_unsaid = is_unsent_order or is_untold
     wait = None
-    if is_unsent_order and message.tries_counted < config.message_tries_max:
+    if is_unsaid and message.tries_counted < config.message_tries_max:
         wait = max(answer.retry_after_seconds or 0.0, _resend_delay(message, config))
     return DeliveryOutcome(
         message,
         answer.kind.value,
         retry_seconds=wait,
-        is_parked=is_unsent_order and wait is None,
+        is_parked=is_unsaid and wait is None,
         http_status=answer.http_status,
         error=answer.error,
     )

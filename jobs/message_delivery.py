@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from jobs.dispute_answers import apply_dispute_answers
 from jobs.gateway_calls import Account, Answers, Parcel, call_gateway
 from jobs.message_answers import (
     TROUBLES,
@@ -33,12 +34,17 @@ from portal.db import (
     transaction,
 )
 from portal.domain.errors import PortalError
-from portal.domain.messages import MessageKind
+from portal.domain.messages import DISPUTE_ORDER_KINDS, MessageKind
 from portal.gateways.base import (
     GatewayEvent,
     PayoutReport,
 )
 from portal.queue import ring_now
+from portal.services.disputes import (
+    handle_dispute_events,
+    plan_dispute_calls,
+    request_dispute_queries,
+)
 from portal.services.gateways import gateway_access, settings
 from portal.services.messages import (
     DELIVERY_BELL,
@@ -77,6 +83,7 @@ from portal.services.settlements import record_payout
 log = structlog.stdlib.get_logger(__name__)
 INBOX_MAX = 500
 QUERIES_MAX = 500
+DISPUTE_KINDS = (*DISPUTE_ORDER_KINDS, MessageKind.DISPUTE_QUERY)
 # Results trickle in behind a delivery; staying for them is cheaper than a fork for each handful.
 LINGER_SECONDS = 0.4
 LINGER_POLL_SECONDS = 0.04
@@ -138,17 +145,16 @@ def _handle_inboxes(config: Config) -> bool:
 
 def _handle_inbox(organisation_id: UUID, config: Config) -> bool:
     with acting_for(organisation_id):
+        policy = query_policy(config)
         handled = sum(
             repeat_when_transient(
-                partial(
-                    handle,
-                    limit=INBOX_MAX,
-                    policy=query_policy(config),
-                    actor=GATEWAY,
-                    now=now_utc(),
-                )
+                partial(handle, limit=INBOX_MAX, actor=GATEWAY, now=now_utc()),
             )
-            for handle in (handle_inbox, handle_refund_events)
+            for handle in (
+                partial(handle_inbox, policy=policy),
+                partial(handle_refund_events, policy=policy),
+                handle_dispute_events,
+            )
         )
     return handled > 0
 
@@ -165,6 +171,7 @@ def _ask_organisation(organisation_id: UUID, config: Config) -> bool:
         wait = config.message_lease_seconds
         asked = request_queries(limit=QUERIES_MAX, lease_seconds=wait)
         asked += request_refund_queries(limit=QUERIES_MAX, lease_seconds=wait)
+        asked += request_dispute_queries(limit=QUERIES_MAX, lease_seconds=wait)
     return asked > 0
 
 
@@ -212,7 +219,10 @@ def _lease(account: Account, config: Config) -> tuple[int, Parcel]:
             now=now,
         )
         refund_queries, over = list_askable_refunds(by_kind[MessageKind.REFUND_QUERY])
-        withdraw_messages([*sending.needless, *needless, *refunds.needless, *over])
+        disputes, decided = plan_dispute_calls(
+            [each for kind in DISPUTE_KINDS for each in by_kind[kind]]
+        )
+        withdraw_messages([*sending.needless, *needless, *refunds.needless, *over, *decided])
         _finish_lost(refunds.lost, now)
         lose_refunds(refunds.lost, query_policy(config), now=now)
         _write_lost(sending.lost, config, now)
@@ -227,6 +237,7 @@ def _lease(account: Account, config: Config) -> tuple[int, Parcel]:
             listings,
             refunds.orders,
             refund_queries,
+            disputes,
         )
 
 
@@ -273,7 +284,10 @@ def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -
             (message for message, _ in parcel.refund_queries), answers.refund_queries, strict=True
         ),
     ]
-    called = [*asked, *about_refunds]
+    about_disputes = [
+        *zip((message for message, _ in parcel.disputes), answers.disputes, strict=True)
+    ]
+    called = [*asked, *about_refunds, *about_disputes]
     with transaction():
         taken = _take_reports(account, parcel, answers, now)
         outcomes = [outcome_of(message, answer, config) for message, answer in called]
@@ -294,6 +308,7 @@ def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -
             config,
             now=now,
         )
+        apply_dispute_answers([pair for pair in about_disputes if pair[0].id in ours], now=now)
         bad = sum(answer.kind in TROUBLES for _, answer in called)
         told = sum(not isinstance(each, str) for each in (*answers.closings, *answers.listings))
         note_health(gateway_account_id=account.id, good=len(called) - bad + told, bad=bad)

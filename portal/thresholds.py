@@ -38,6 +38,14 @@ class Thresholds:
         1.0, "Hours after which an arrived message that is not handled is a case.",
         read=number(0, YEAR_HOURS),
     )  # fmt: skip
+    late_refund_hours: float = setting(
+        24.0, "Hours after which a refund that was sent lacks its result.",
+        read=number(0, YEAR_HOURS),
+    )  # fmt: skip
+    due_dispute_days: int = setting(
+        3, "Days before the end of the time to answer from which on an open dispute is a case.",
+        read=whole(0, 366),
+    )  # fmt: skip
     late_run_minutes: float = setting(
         15.0, "Minutes without progress after which a run with free parts is a case.",
         read=number(0, YEAR_HOURS * 60),

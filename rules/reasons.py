@@ -107,6 +107,7 @@ _NEEDS_PAYER = {
     "R3": "The payer has withdrawn every permission to charge the card.",
     "authentication_required": "The payer must confirm the payment.",
     "call_issuer": "The bank of the card asks the payer to call.",
+    "dispute_lost": "The payer's bank took the money back, and the dispute about it was lost.",
     "expired_card": "The card has expired.",
     "incorrect_cvc": "The security code of the card is wrong.",
     "revocation_of_authorization": "The payer has withdrawn the permission to charge the card.",

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from portal.db import transaction
+from portal.db import current_organisation_id, transaction
 from portal.domain.batches import ItemOutcome
 from portal.domain.payers import name_sort_key
 from portal.domain.users import Actor
@@ -33,8 +33,8 @@ from portal.services.payments import (
     apply_results,
     start_payments,
 )
-from portal.sql import fetch_one
-from rules.definitions import load_definition
+from portal.sql import execute, fetch_one
+from rules.definitions import definition_hash, load_definition
 
 NOW = datetime(2026, 3, 18, 9, 30, tzinfo=UTC)
 BUSINESS_ON = date(2026, 3, 18)
@@ -105,6 +105,43 @@ def make_organisation(sample: str = "harbour", **over: Any) -> UUID:
         "now": NOW,
     }
     return add_organisation(**{**wanted, **over})
+
+
+def agree(*clauses: Mapping[str, Any], on: date) -> int:
+    """Put the newest agreement with further clauses in force from a day."""
+    with transaction():
+        newest = fetch_one("SELECT definition FROM rule_sets ORDER BY version DESC LIMIT 1")
+    assert newest is not None
+    definition = {**newest.definition, "clause": [*newest.definition["clause"], *clauses]}
+    return activate_rule_set(definition=definition, starts_on=on)
+
+
+def activate_rule_set(*, definition: Mapping[str, Any], starts_on: date) -> int:
+    """Put an agreement in force from a day, as two people would, and return its version."""
+    with transaction():
+        execute(
+            "UPDATE rule_sets SET state = 'retired' WHERE state = 'active' AND starts_on = %s",
+            (starts_on,),
+        )
+        last = fetch_one("SELECT max(version) AS version FROM rule_sets")
+        assert last is not None
+        row = insert_row(
+            "rule_sets",
+            organisation_id=current_organisation_id(),
+            id=new_id(),
+            version=last.version + 1,
+            state="active",
+            starts_on=starts_on,
+            definition=definition,
+            definition_hash=definition_hash(definition),
+            requested_by="Ada Clerk",
+            requested_by_id=UUID(int=1),
+            requested_at=NOW,
+            approved_by="Max Manager",
+            approved_by_id=UUID(int=2),
+            approved_at=NOW,
+        )
+    return int(row.version)
 
 
 def make_payer(*, organisation_id: UUID | None = None, **over: Any) -> Any:

@@ -5,13 +5,17 @@ from flask import Flask
 from portal.api import (
     access,
     attempts,
+    cases,
+    disputes,
     invoices,
     messages,
     payers,
     payments,
     reference,
+    refunds,
     runs,
     schedules,
+    sequences,
     start,
 )
 from portal.api.description import begin_description
@@ -23,9 +27,13 @@ DOORS = (
     payers.bp,
     payments.bp,
     attempts.bp,
+    refunds.bp,
+    disputes.bp,
     runs.bp,
     schedules.bp,
+    sequences.bp,
     messages.bp,
+    cases.bp,
 )
 
 

@@ -41,7 +41,9 @@ from portal.queries.tables import (
 
 OPERATORS = ("gte", "gt", "lte", "lt")
 CURRENCY = "currency"
-# Columns that may have nothing to say.
+# Nouns whose rows may be about no money.
+MAY_LACK_MONEY = {"case"}
+# All other columns may have nothing to say.
 ALWAYS_THERE = {"id", "version", "status", "state", "kind", CURRENCY}
 
 
@@ -84,7 +86,11 @@ def row_writer(table: Table) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
         for name, place in amounts:
             assert currency_place is not None
             currency = row[currency_place]
-            found[name] = {"amount": format_amount(row[place], currency), CURRENCY: currency}
+            found[name] = (
+                None
+                if row[place] is None
+                else {"amount": format_amount(row[place], currency), CURRENCY: currency}
+            )
         return found
 
     return write_row
@@ -97,7 +103,7 @@ def row_schema(table: Table) -> type[Schema]:
     """Describe a row of a list."""
     members: dict[str, Any] = {"object": noun_name(table.noun)}
     for column in table.columns:
-        members[column.name] = _described(column)
+        members[column.name] = _described(column, table.noun)
     name = f"{table.noun.capitalize()}RowSchema"
     return type(name, (Strict,), {"__doc__": f"One {table.noun} in a list.", **members})
 
@@ -189,12 +195,12 @@ def _spans(kind: Kind) -> list[dict[str, Any]]:
     return [{"type": "string", "enum": list(SPANS)}] if kind is Kind.DAY else []
 
 
-def _described(column: Column) -> fields.Field[Any]:
+def _described(column: Column, noun: str) -> fields.Field[Any]:
     """Describe the value of a column."""
     none = column.name not in ALWAYS_THERE
     told: dict[str, Any] = {"description": column.words}
     if column.kind is Kind.MONEY:
-        return amount_of_money(**told)
+        return amount_of_money(none=noun in MAY_LACK_MONEY, **told)
     if column.kind is Kind.ID:
         return own_id(column.noun, none=none)
     if column.kind is Kind.FLAG:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
 from portal.cli.context import with_app
+from portal.cli.listing import list_table, organisation_option
 
 if TYPE_CHECKING:
     from portal.queries.organisations import GatewayAccountRow
-
-ROWS_MAX = 200
 
 
 @click.group()
@@ -22,49 +20,21 @@ def case() -> None:
     """Look for what was expected and did not come; list, show and close such cases."""
 
 
-def _organisation_option(command: Any) -> Any:
-    return click.option("--organisation", required=True, help="Code of the organisation.")(command)
-
-
 @case.command("list")
 @click.argument("conditions", nargs=-1)
-@_organisation_option
+@organisation_option
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @with_app
 def list_(*, conditions: tuple[str, ...], organisation: str, as_json: bool) -> None:
     """List the latest cases under CONDITIONS, such as state:open."""
-    from portal.clock import today
-    from portal.db import acting_for
-    from portal.ids import public_id
-    from portal.queries.organisations import get_organisation_by_code
-    from portal.queries.tables import CASE_TABLE, Kind, parse_request, read_page, read_text
+    from portal.queries.tables import CASE_TABLE
 
-    owner = get_organisation_by_code(organisation)
-    with acting_for(owner.id):
-        asked = parse_request(
-            CASE_TABLE,
-            [*read_text(" ".join(conditions), CASE_TABLE), ("limit", str(ROWS_MAX))],
-            today=today(owner.zone),
-            currency=owner.currency,
-        )
-        page = read_page(CASE_TABLE, asked)
-    columns = [one for one in CASE_TABLE.columns if one.kind is not Kind.ID]
-    places = CASE_TABLE.places()
-    rows = [
-        {"id": public_id("case", row[0])}
-        | {one.name: _plain(row[places[one.name]]) for one in columns}
-        for row in page.rows
-    ]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        click.echo("  ".join(str(value) for value in row.values() if value is not None))
+    list_table(CASE_TABLE, conditions, organisation, as_json=as_json)
 
 
 @case.command()
 @click.argument("case_id")
-@_organisation_option
+@organisation_option
 @with_app
 def show(*, case_id: str, organisation: str) -> None:
     """Show one case with its history and what to do, as JSON."""
@@ -87,7 +57,7 @@ def show(*, case_id: str, organisation: str) -> None:
 
 @case.command()
 @click.argument("case_id")
-@_organisation_option
+@organisation_option
 @click.option("--reason", required=True, help="Why; kept for the auditor.")
 @with_app
 def close(*, case_id: str, organisation: str, reason: str) -> None:
@@ -109,7 +79,7 @@ def close(*, case_id: str, organisation: str, reason: str) -> None:
 
 
 @case.command("watch")
-@_organisation_option
+@organisation_option
 @click.option("--gateway", is_flag=True, help="Compare with the gateways' own records, too.")
 @with_app
 def watch_(*, organisation: str, gateway: bool) -> None:
@@ -166,7 +136,3 @@ def _read_id(case_id: str) -> UUID:
     if found is None:
         raise CaseMissing
     return found
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value

@@ -171,7 +171,7 @@ def _print(summary: dict[str, Any]) -> None:
     for currency, sums in summary["amounts"].items():
         amounts.add_row(currency, *(sums[name] for name in names))
     console.print(amounts)
-    for name in ("invoices", "payments", "refunds", "gateway"):
+    for name in ("invoices", "payments", "refunds", "disputes", "gateway"):
         console.print(f"[bold]{name.capitalize()}[/]: {json.dumps(summary[name])}")
     if summary["findings"]:
         console.print(f"[bold red]Findings[/]: {json.dumps(summary['findings'])}")

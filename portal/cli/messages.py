@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import click
 
 from portal.cli.context import with_app
-
-ROWS_MAX = 200
+from portal.cli.listing import list_table, organisation_option
 
 
 @click.group()
@@ -19,58 +17,23 @@ def message() -> None:
     """List, show, send again and withdraw messages to and from the gateways."""
 
 
-def _organisation_option(command: Any) -> Any:
-    return click.option("--organisation", required=True, help="Code of the organisation.")(command)
-
-
 @message.command("list")
 @click.argument("conditions", nargs=-1)
-@_organisation_option
+@organisation_option
 @click.option("--inbox", "is_inbox", is_flag=True, help="Those that came from the gateways.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @with_app
 def list_(*, conditions: tuple[str, ...], organisation: str, is_inbox: bool, as_json: bool) -> None:
     """List the latest messages under CONDITIONS, such as state:parked."""
-    from portal.clock import today
-    from portal.db import acting_for
-    from portal.ids import public_id
-    from portal.queries.organisations import get_organisation_by_code
-    from portal.queries.tables import (
-        INBOX_TABLE,
-        MESSAGE_TABLE,
-        Kind,
-        parse_request,
-        read_page,
-        read_text,
-    )
+    from portal.queries.tables import INBOX_TABLE, MESSAGE_TABLE
 
     table = INBOX_TABLE if is_inbox else MESSAGE_TABLE
-    owner = get_organisation_by_code(organisation)
-    with acting_for(owner.id):
-        asked = parse_request(
-            table,
-            [*read_text(" ".join(conditions), table), ("limit", str(ROWS_MAX))],
-            today=today(owner.zone),
-            currency=owner.currency,
-        )
-        page = read_page(table, asked)
-    columns = [one for one in table.columns if one.kind is not Kind.ID]
-    places = table.places()
-    rows = [
-        {"id": public_id(table.noun, row[0])}
-        | {one.name: _plain(row[places[one.name]]) for one in columns}
-        for row in page.rows
-    ]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        click.echo("  ".join(str(value) for value in row.values() if value is not None))
+    list_table(table, conditions, organisation, as_json=as_json)
 
 
 @message.command()
 @click.argument("message_id")
-@_organisation_option
+@organisation_option
 @with_app
 def show(*, message_id: str, organisation: str) -> None:
     """Show one message with every try, as JSON; MESSAGE_ID begins with msg_ or inb_."""
@@ -92,7 +55,7 @@ def show(*, message_id: str, organisation: str) -> None:
 
 @message.command("send-again")
 @click.argument("message_id")
-@_organisation_option
+@organisation_option
 @with_app
 def send_again(*, message_id: str, organisation: str) -> None:
     """Put a parked message back into the queue, or bring a waiting one forward."""
@@ -104,7 +67,7 @@ def send_again(*, message_id: str, organisation: str) -> None:
 
 @message.command()
 @click.argument("message_id")
-@_organisation_option
+@organisation_option
 @click.option("--reason", required=True, help="Why; kept for the auditor.")
 @with_app
 def withdraw(*, message_id: str, organisation: str, reason: str) -> None:
@@ -117,7 +80,7 @@ def withdraw(*, message_id: str, organisation: str, reason: str) -> None:
 
 @message.command("handle-again")
 @click.argument("message_id")
-@_organisation_option
+@organisation_option
 @with_app
 def handle_again(*, message_id: str, organisation: str) -> None:
     """Let a parked message of a gateway be handled once more."""
@@ -157,7 +120,3 @@ def _read_id(message_id: str) -> tuple[str, UUID]:
         if found is not None:
             return noun, found
     raise MessageMissing
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value

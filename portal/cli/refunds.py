@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from portal.cli.context import with_app
-from portal.domain.errors import Forbidden
+from portal.cli.listing import organisation_option
+from portal.cli.people import find_actor, person_option
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-    from portal.domain.users import Actor, Permission
-
-
-class PersonNotAllowed(Forbidden):
-    """The role of {email} does not allow them to {verb}; nothing was saved. Name another person."""
-
-    email: str
-    verb: str
 
 
 @click.group()
@@ -28,22 +20,12 @@ def refund() -> None:
     """Give money of a payment back; from a limit on, a second person must approve it."""
 
 
-def _common(command: Any) -> Any:
-    return click.option("--organisation", required=True, help="Code of the organisation.")(command)
-
-
-def _person(command: Any) -> Any:
-    return click.option("--by", "email", required=True, help="E-mail of the person who says so.")(
-        command
-    )
-
-
 @refund.command()
 @click.argument("payment_id")
 @click.argument("amount")
 @click.option("--reason", required=True, help="Why; kept in the history.")
-@_person
-@_common
+@person_option
+@organisation_option
 @with_app
 def request(*, payment_id: str, amount: str, reason: str, email: str, organisation: str) -> None:
     """Ask that AMOUNT, such as 12.50, of the payment PAYMENT_ID is given back."""
@@ -61,7 +43,7 @@ def request(*, payment_id: str, amount: str, reason: str, email: str, organisati
     if found is None:
         raise PaymentMissing
     home = get_organisation_by_code(organisation)
-    actor = _actor(email, home.id, Permission.REQUEST_REFUNDS)
+    actor = find_actor(email, home.id, Permission.REQUEST_REFUNDS)
     with acting_for(home.id):
         minor = parse_amount(amount, get_payment(found).currency)
         refund_id = request_refund(
@@ -76,8 +58,8 @@ def request(*, payment_id: str, amount: str, reason: str, email: str, organisati
 
 @refund.command()
 @click.argument("refund_id")
-@_person
-@_common
+@person_option
+@organisation_option
 @with_app
 def approve(*, refund_id: str, email: str, organisation: str) -> None:
     """Let the refund REFUND_ID go, which another person has asked for."""
@@ -89,7 +71,7 @@ def approve(*, refund_id: str, email: str, organisation: str) -> None:
 
     found = _refund_id(refund_id)
     home = get_organisation_by_code(organisation)
-    actor = _actor(email, home.id, Permission.APPROVE_REFUNDS)
+    actor = find_actor(email, home.id, Permission.APPROVE_REFUNDS)
     with acting_for(home.id):
         approve_refund(refund_id=found, actor=actor, now=now_utc())
     click.echo(f"{refund_id} is approved.")
@@ -98,8 +80,8 @@ def approve(*, refund_id: str, email: str, organisation: str) -> None:
 @refund.command()
 @click.argument("refund_id")
 @click.option("--reason", required=True, help="Why; kept in the history.")
-@_person
-@_common
+@person_option
+@organisation_option
 @with_app
 def decline(*, refund_id: str, reason: str, email: str, organisation: str) -> None:
     """Say no to the refund REFUND_ID."""
@@ -111,14 +93,14 @@ def decline(*, refund_id: str, reason: str, email: str, organisation: str) -> No
 
     found = _refund_id(refund_id)
     home = get_organisation_by_code(organisation)
-    actor = _actor(email, home.id, Permission.APPROVE_REFUNDS)
+    actor = find_actor(email, home.id, Permission.APPROVE_REFUNDS)
     with acting_for(home.id):
         decline_refund(refund_id=found, reason=reason, actor=actor, now=now_utc())
     click.echo(f"{refund_id} is declined.")
 
 
 @refund.command("list")
-@_common
+@organisation_option
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @with_app
 def list_(*, organisation: str, as_json: bool) -> None:
@@ -163,24 +145,3 @@ def _refund_id(text: str) -> UUID:
     if found is None:
         raise RefundMissing
     return found
-
-
-def _actor(email: str, organisation_id: UUID, permission: Permission) -> Actor:
-    """Name the person who decides, who must work here and be allowed to.
-
-    Raises: UserNotFound; PersonNotAllowed.
-    """
-    from portal.db import acting_for
-    from portal.domain.users import ROLE_PERMISSIONS, Actor
-    from portal.queries.users import find_user_by_email, list_members
-    from portal.services.users import UserNotFound
-
-    email = email.strip().lower()
-    with acting_for(organisation_id):
-        members = {one.email: one for one in list_members() if one.is_active}
-    user = find_user_by_email(email)
-    if user is None or email not in members:
-        raise UserNotFound(email=email[:80])
-    if permission not in ROLE_PERMISSIONS[members[email].role]:
-        raise PersonNotAllowed(email=email, verb=permission.value)
-    return Actor("person", user.id, user.name)

@@ -19,6 +19,7 @@ from portal.domain.errors import Unavailable
 from portal.domain.money import format_amount
 from portal.domain.users import Actor
 from portal.queries.batches import get_run
+from portal.queries.disputes import list_answerable_disputes
 from portal.queries.organisations import (
     get_organisation,
     list_bank_accounts,
@@ -27,6 +28,7 @@ from portal.queries.organisations import (
 from portal.queries.refunds import list_refundable_payments
 from portal.queries.settlements import list_payouts
 from portal.queries.summary import (
+    count_disputes,
     count_documents,
     count_payments,
     count_refunds,
@@ -35,6 +37,7 @@ from portal.queries.summary import (
     sum_amounts,
 )
 from portal.services.batches import RunOrder, start_run
+from portal.services.disputes import accept_dispute, answer_dispute
 from portal.services.messages import request_events
 from portal.services.refunds import RefundWish, approve_refund, request_refund
 from portal.services.seed import SeededOrganisation
@@ -46,6 +49,7 @@ DATES_AFTER = (0, 15, 18, 23, 31, 33, 40, 47, 54, 61)
 # Days after which money of some payments is given back.
 REFUNDS_AFTER = (18, 40)
 REFUNDS_A_DAY = 4
+DISPUTES_A_DAY = 50
 DAILY_JOBS = ("deposit_matching", "payment_retrying", "payment_collection", "settlement_closing")
 # After these the gateway is at work, and the next job is to see what came of it.
 ASKING_JOBS = ("payment_collection", "settlement_closing")
@@ -60,6 +64,7 @@ GATEWAY_FIGURES = (
     "charges",
     "charged_twice",
     "refunds",
+    "disputes",
     "refunded_beyond_charge",
     "faults",
 )
@@ -89,6 +94,8 @@ def play(scenario: Scenario) -> None:
             run_everywhere(scenario, job, on)
             if job in ASKING_JOBS:
                 wait_until_settled(scenario)
+        answer_disputes(scenario, on)
+        wait_until_settled(scenario)
         if days in REFUNDS_AFTER:
             give_back(scenario, on)
             wait_until_settled(scenario)
@@ -98,6 +105,30 @@ def play(scenario: Scenario) -> None:
     for job in ("settlement_closing", "ledger_check"):
         run_everywhere(scenario, job, last_on)
     wait_until_settled(scenario)
+
+
+def answer_disputes(scenario: Scenario, on: date) -> None:
+    """Answer most disputes and accept some; one is left to whoever looks at the demo."""
+    for organisation in scenario.organisations:
+        with acting_for(organisation.id):
+            for dispute in list_answerable_disputes(limit=DISPUTES_A_DAY)[1:]:
+                actor, now = scenario.approver, now_utc()
+                if dispute.id.int % 3:
+                    answer_dispute(
+                        dispute_id=dispute.id,
+                        version=dispute.version,
+                        text="The service was delivered; the meter was read.",
+                        actor=actor,
+                        now=now,
+                    )
+                else:
+                    accept_dispute(
+                        dispute_id=dispute.id,
+                        version=dispute.version,
+                        on=on,
+                        actor=actor,
+                        now=now,
+                    )
 
 
 def give_back(scenario: Scenario, on: date) -> None:
@@ -206,6 +237,7 @@ def summarise(scenario: Scenario, *, seed: int) -> dict[str, Any]:
         "invoices": {"read": 0, "issued": 0, "refused": 0},
         "payments": {"succeeded": 0, "failed": 0, "worklist": {}},
         "refunds": {},
+        "disputes": {},
         "gateway": ask_gateway(scenario.config),
         "amounts": {},
         "steps": [],
@@ -222,8 +254,9 @@ def summarise(scenario: Scenario, *, seed: int) -> dict[str, Any]:
             worklist = summary["payments"]["worklist"]
             for name, count in payments["worklist"].items():
                 worklist[name] = worklist.get(name, 0) + count
-            for name, count in count_refunds().items():
-                summary["refunds"][name] = summary["refunds"].get(name, 0) + count
+            for noun, counted in (("refunds", count_refunds()), ("disputes", count_disputes())):
+                for name, count in counted.items():
+                    summary[noun][name] = summary[noun].get(name, 0) + count
             for row in sum_amounts():
                 sums = amounts.setdefault(row.pop("currency"), dict.fromkeys(row, 0))
                 for name, minor in row.items():

@@ -34,6 +34,8 @@ class CaseKind(State):
     ACKNOWLEDGEMENT_LATE = "acknowledgement_late", "Result is late"
     UNKNOWN_OUTCOME_LATE = "unknown_outcome_late", "Outcome unknown for long"
     WEBHOOK_STUCK = "webhook_stuck", "Arrived message not handled"
+    REFUND_LATE = "refund_late", "Refund is late"
+    DISPUTE_DUE = "dispute_due", "Dispute waits for our answer"
     RUN_STUCK = "run_stuck", "Run stands still"
     PAYOUT_LATE = "payout_late", "Money not paid out"
     PAYOUT_NOT_ON_BANK = "payout_not_on_bank", "Payout not at the bank"
@@ -65,6 +67,16 @@ CASE_TEXTS: Mapping[CaseKind, CaseText] = {
         "Nobody knows whether this order was carried out.",
         "The gateway is asked again and again; nothing is sent twice.",
         "Ask the gateway's support about our reference. Do not collect it in another way yet.",
+    ),
+    CaseKind.REFUND_LATE: CaseText(
+        "The gateway has not said yet what became of this refund.",
+        "The gateway is asked again and again; nothing is sent twice.",
+        "Ask the gateway's support about our reference. Do not give it back in another way yet.",
+    ),
+    CaseKind.DISPUTE_DUE: CaseText(
+        "The payer's bank has taken this money back, and the time to answer is almost over.",
+        "The money is booked as gone, and the invoice is not collected meanwhile.",
+        "Answer the dispute or accept the loss; without an answer it is lost.",
     ),
     CaseKind.WEBHOOK_STUCK: CaseText(
         "The gateway has reported something that is not booked yet.",
@@ -123,6 +135,8 @@ CASE_TEXTS: Mapping[CaseKind, CaseText] = {
 WORK_KINDS = (
     CaseKind.ACKNOWLEDGEMENT_LATE,
     CaseKind.UNKNOWN_OUTCOME_LATE,
+    CaseKind.REFUND_LATE,
+    CaseKind.DISPUTE_DUE,
     CaseKind.WEBHOOK_STUCK,
     CaseKind.RUN_STUCK,
 )
@@ -149,4 +163,6 @@ class CaseSubject(State):
     LEDGER_ACCOUNT = "ledger_account", "Account of the ledger"
     PAYMENT = "payment", "Payment"
     INVOICE = "invoice", "Invoice"
+    REFUND = "refund", "Refund"
+    DISPUTE = "dispute", "Dispute"
     GATEWAY_RECORD = "gateway_record", "Record of the gateway"

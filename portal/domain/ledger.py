@@ -40,6 +40,8 @@ class EntryKind(State):
     PAYMENT_RETURNED = "payment_returned", "Payment returned"
     PAYMENT_RECORDED = "payment_recorded", "Payment recorded by hand"
     REFUND_SUCCEEDED = "refund_succeeded", "Refund succeeded"
+    DISPUTE_OPENED = "dispute_opened", "Payment disputed"
+    DISPUTE_WON = "dispute_won", "Dispute won"
     CREDIT_APPLIED = "credit_applied", "Credit applied"
     DEPOSIT_RECEIVED = "deposit_received", "Deposit received"
     DEPOSIT_APPLIED = "deposit_applied", "Deposit applied"

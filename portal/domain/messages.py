@@ -27,6 +27,9 @@ class MessageKind(State):
     QUERY = "gateway.query", "Ask for an outcome"
     REFUND = "refund.create", "Give money back"
     REFUND_QUERY = "refund.query", "Ask what became of a refund"
+    DISPUTE_ANSWER = "dispute.respond", "Answer a dispute"
+    DISPUTE_ACCEPT = "dispute.accept", "Accept the loss of a dispute"
+    DISPUTE_QUERY = "dispute.query", "Ask what became of a dispute"
     CLOSE_DAY = "gateway.close_day", "Close a business day"
     LIST_EVENTS = "gateway.list_events", "Catch up on events"
 
@@ -42,9 +45,16 @@ MESSAGE_MOVES = Moves(
     records={"release": "released", "withdraw": "withdrawn"},
 )
 # These change nothing at the gateway: they go on while a brake holds.
-ASKING_KINDS = (MessageKind.QUERY, MessageKind.REFUND_QUERY, MessageKind.LIST_EVENTS)
+ASKING_KINDS = (
+    MessageKind.QUERY,
+    MessageKind.REFUND_QUERY,
+    MessageKind.DISPUTE_QUERY,
+    MessageKind.LIST_EVENTS,
+)
 # These move money: one is sent again only when the gateway surely has not seen it.
 ORDER_KINDS = (MessageKind.CHARGE, MessageKind.REFUND)
+# These move no money, and a gateway that sees one twice takes it once.
+DISPUTE_ORDER_KINDS = (MessageKind.DISPUTE_ANSWER, MessageKind.DISPUTE_ACCEPT)
 # The newest form of a payload that this code can read; newer ones wait for newer code.
 PAYLOAD_VERSION = 1
 

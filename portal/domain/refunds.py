@@ -43,9 +43,11 @@ OPEN_REFUND_STATES = (RefundState.REQUESTED, RefundState.APPROVED, RefundState.S
 UNSENT_REFUND_STATES = (RefundState.REQUESTED, RefundState.APPROVED)
 # Why a refund failed that never reached a gateway.
 CHARGE_RETURNED = "charge_returned"
+CHARGE_DISPUTED = "charge_disputed"
 NOT_REACHED = "not_reached"
 REFUND_REASONS = {
     CHARGE_RETURNED: "The payer's bank took the money back before, so nothing is left to give.",
+    CHARGE_DISPUTED: "The payer disputed the payment before, so the money is with their bank.",
     NOT_REACHED: "The gateway could not be reached; nothing was sent.",
     "charge_not_refundable": "The gateway says that nothing was collected by this payment.",
     "charge_not_found": "The gateway does not know the payment.",

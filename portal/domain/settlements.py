@@ -31,6 +31,7 @@ class PayoutItemKind(State):
     REFUND = "refund", "Refund"
     RETURN = "return", "Return"
     CHARGEBACK = "chargeback", "Chargeback"
+    CHARGEBACK_REVERSED = "chargeback_reversed", "Chargeback reversed"
     FEE = "fee", "Fee"
     ADJUSTMENT = "adjustment", "Adjustment"
     RESERVE = "reserve", "Reserve"

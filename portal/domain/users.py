@@ -34,6 +34,7 @@ class Permission(StrEnum):
     CONTROL_PAYMENTS = "try a payment again or stop it"
     REQUEST_REFUNDS = "ask that money of a payment is given back"
     APPROVE_REFUNDS = "approve or decline a refund that another person has asked for"
+    ANSWER_DISPUTES = "answer a dispute or accept its loss"
     VIEW_PAYERS = "see the payers"
     VIEW_RUNS = "see the runs"
     START_RUNS = "start a run"
@@ -46,6 +47,9 @@ class Permission(StrEnum):
     CHANGE_RATES = "change the rate of a gateway account"
     VIEW_CASES = "see the cases"
     CLOSE_CASES = "close a case"
+    VIEW_RULES = "see the rules"
+    EDIT_RULES = "write drafts of the rules and ask that they come into force"
+    APPROVE_RULES = "put rules in force that another person has asked for"
 
 
 _READING = frozenset(
@@ -58,6 +62,7 @@ _READING = frozenset(
         Permission.VIEW_RUNS,
         Permission.VIEW_MESSAGES,
         Permission.VIEW_CASES,
+        Permission.VIEW_RULES,
     }
 )
 _CLERKING = _READING | {
@@ -66,8 +71,10 @@ _CLERKING = _READING | {
     Permission.RECORD_PAYMENTS,
     Permission.CONTROL_PAYMENTS,
     Permission.REQUEST_REFUNDS,
+    Permission.ANSWER_DISPUTES,
     Permission.START_RUNS,
     Permission.CONTROL_RUNS,
+    Permission.EDIT_RULES,
 }
 # What keeps the machinery going, or stops it; no document is touched by it.
 _OPERATING = frozenset({Permission.CONTROL_MESSAGES, Permission.PULL_BRAKES})
@@ -85,6 +92,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         Permission.CHANGE_SCHEDULES,
         Permission.CLOSE_CASES,
         Permission.CHANGE_RATES,
+        Permission.APPROVE_RULES,
     },
 }
 
@@ -95,6 +103,8 @@ class Scope(State):
     READ = "read", "Read everything"
     INVOICES_WRITE = "invoices:write", "Write, issue and void invoices"
     PAYMENTS_WRITE = "payments:write", "Record payments, try them again, stop them"
+    REFUNDS_WRITE = "refunds:write", "Ask for refunds"
+    DISPUTES_WRITE = "disputes:write", "Answer disputes"
     RUNS_WRITE = "runs:write", "Start, stop and restart runs"
     SCHEDULES_WRITE = "schedules:write", "Change when runs start by themselves"
     MESSAGES_WRITE = "messages:write", "Send messages again and withdraw them"
@@ -106,6 +116,8 @@ SCOPE_PERMISSIONS: Mapping[Scope, frozenset[Permission]] = {
         {Permission.EDIT_INVOICES, Permission.ISSUE_INVOICES, Permission.VOID_INVOICES}
     ),
     Scope.PAYMENTS_WRITE: frozenset({Permission.RECORD_PAYMENTS, Permission.CONTROL_PAYMENTS}),
+    Scope.REFUNDS_WRITE: frozenset({Permission.REQUEST_REFUNDS}),
+    Scope.DISPUTES_WRITE: frozenset({Permission.ANSWER_DISPUTES}),
     Scope.RUNS_WRITE: frozenset({Permission.START_RUNS, Permission.CONTROL_RUNS}),
     Scope.SCHEDULES_WRITE: frozenset({Permission.CHANGE_SCHEDULES}),
     Scope.MESSAGES_WRITE: frozenset({Permission.CONTROL_MESSAGES}),
@@ -118,6 +130,8 @@ class Actor(NamedTuple):
     kind: str
     id: UUID | None = None
     name: str = ""
+    # What else is known of who it was, such as the account on the machine of the command line.
+    details: Mapping[str, str] | None = None
 
 
 PORTAL = Actor("portal", None, "portal")

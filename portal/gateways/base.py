@@ -14,6 +14,7 @@ from portal.gateways.sandbox.events import read_sandbox_event
 from portal.gateways.values import (
     AnswerKind,
     ChargeOrder,
+    DisputeOrder,
     Effect,
     EffectState,
     EventKind,
@@ -34,6 +35,7 @@ from portal.gateways.values import (
 __all__ = [
     "AnswerKind",
     "ChargeOrder",
+    "DisputeOrder",
     "Effect",
     "EffectState",
     "EventKind",
@@ -74,6 +76,15 @@ class Gateway(Protocol):
 
     async def query_refund(self, merchant_ref: str) -> GatewayAnswer:
         """Ask what became of a refund; trouble answers `unknown`, never `not_sent`."""
+
+    async def answer_dispute(self, order: DisputeOrder) -> GatewayAnswer:
+        """Hand in our answer to a dispute; the same key again changes nothing."""
+
+    async def accept_dispute(self, order: DisputeOrder) -> GatewayAnswer:
+        """Give a dispute up; the same key again changes nothing."""
+
+    async def query_dispute(self, order: DisputeOrder) -> GatewayAnswer:
+        """Ask what became of a dispute; while it is open that answers `pending`."""
 
     async def close_day(self, business_date: date) -> tuple[PayoutReport, ...]:
         """Say that a business date is over and read its payouts; the same when asked again.

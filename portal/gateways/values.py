@@ -43,7 +43,7 @@ class GatewayKind(StrEnum):
 
 
 class AnswerKind(StrEnum):
-    """What one call tells about one charge.
+    """What one call tells about one charge, refund or dispute.
 
     `not_sent` speaks of that call only: a charge that was unknown before stays unknown.
     """
@@ -56,6 +56,8 @@ class AnswerKind(StrEnum):
     NOT_FOUND = "not_found"  # status query only
     MISMATCH = "mismatch"  # another amount, currency or reference than ordered
     RETURNED = "returned"  # had succeeded, and the money was taken back
+    WON = "won"  # a dispute: the money comes back
+    LOST = "lost"  # a dispute: the money stays away
 
 
 class EventKind(StrEnum):
@@ -66,6 +68,9 @@ class EventKind(StrEnum):
     CHARGE_RETURNED = "charge.returned"
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_FAILED = "refund.failed"
+    DISPUTE_OPENED = "dispute.opened"
+    DISPUTE_WON = "dispute.won"
+    DISPUTE_LOST = "dispute.lost"
     PAYOUT_PAID = "payout.paid"
 
 
@@ -75,6 +80,8 @@ class ItemKind(StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
     RETURN = "return"
+    CHARGEBACK = "chargeback"
+    CHARGEBACK_REVERSED = "chargeback_reversed"
     FEE = "fee"
 
 
@@ -135,8 +142,24 @@ class RefundOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class DisputeOrder:
+    """Our answer to one dispute, or that we accept its loss; its key was stored before.
+
+    Shape: merchant_ref is our reference of the charge, gateway_ref the gateway's of the dispute;
+    text is empty when the loss is accepted.
+    """
+
+    merchant_ref: str
+    gateway_ref: str
+    idempotency_key: str
+    amount_minor: int
+    currency: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayAnswer:
-    """What a charge, a refund or a status query told.
+    """What a charge, a refund, a dispute or a status query told.
 
     Shape: fee_minor is what the gateway keeps of the charge, or of its return when returned; a
     refund that failed is declined.
@@ -158,7 +181,8 @@ class GatewayAnswer:
 class GatewayEvent:
     """One thing a gateway reported by itself.
 
-    Shape: merchant_ref is empty and amount_minor the net amount for `payout.paid`.
+    Shape: merchant_ref is empty and amount_minor the net amount for `payout.paid`; for a dispute
+    merchant_ref is that of its charge, and gateway_ref the dispute's own.
     """
 
     event_id: str
@@ -177,7 +201,7 @@ class GatewayEvent:
 class PayoutItemReport:
     """One part of a payout; net = gross - fee.
 
-    Shape: the gross amount of a return and of a refund is negative, that of a fee 0.
+    Shape: the gross amount of a return, refund or chargeback is negative, that of a fee 0.
     """
 
     kind: ItemKind
@@ -206,7 +230,7 @@ class Effect:
     """One charge that moved money, as the gateway's own record has it.
 
     Shape: return_fee_minor and reason_code say something for a returned charge only;
-    refunded_minor is what was given back of it.
+    refunded_minor is what was given back of it, disputed_minor what open and lost disputes took.
     """
 
     merchant_ref: str
@@ -220,4 +244,5 @@ class Effect:
     fee_minor: int = 0
     return_fee_minor: int = 0
     refunded_minor: int = 0
+    disputed_minor: int = 0
     reason_code: str | None = None

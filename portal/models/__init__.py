@@ -6,6 +6,7 @@ from portal.models import (
     brakes,
     cases,
     deposits,
+    disputes,
     events,
     files,
     idempotency,
@@ -18,6 +19,7 @@ from portal.models import (
     refunds,
     rulesets,
     schedules,
+    sequences,
     settlements,
     users,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "brakes",
     "cases",
     "deposits",
+    "disputes",
     "events",
     "files",
     "idempotency",
@@ -44,6 +47,7 @@ __all__ = [
     "refunds",
     "rulesets",
     "schedules",
+    "sequences",
     "settlements",
     "users",
 ]

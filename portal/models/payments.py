@@ -86,6 +86,10 @@ class Payment(OrganisationMixin, IdMixin, CreatedMixin, Base):
             "refunding_minor >= 0 AND refunded_minor + refunding_minor <= amount_minor",
             name="refunding_within_rest",
         ),
+        CheckConstraint(
+            "disputed_minor >= 0 AND refunded_minor + disputed_minor <= amount_minor",
+            name="rest_covers_disputed",
+        ),
     )
 
     payer_id: Mapped[UUID]
@@ -97,6 +101,8 @@ class Payment(OrganisationMixin, IdMixin, CreatedMixin, Base):
     refunded_minor: Mapped[MinorZero]
     # What refunds that are under way hold of it.
     refunding_minor: Mapped[MinorZero]
+    # What disputes that are open or lost have taken of what its live attempt brought.
+    disputed_minor: Mapped[MinorZero]
     method: Mapped[str]
     mandate_id: Mapped[UUID | None]
     state: Mapped[str]

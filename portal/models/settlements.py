@@ -47,7 +47,7 @@ class Payout(OrganisationMixin, IdMixin, CreatedMixin, Base):
 
 
 class PayoutItem(OrganisationMixin, Base):
-    """One part of a payout, matched to the attempt or the refund it stems from."""
+    """One part of a payout, matched to the attempt, refund or dispute it stems from."""
 
     __tablename__ = "payout_items"
     __table_args__ = (
@@ -69,6 +69,15 @@ class PayoutItem(OrganisationMixin, Base):
             where="refund_id IS NOT NULL",
             unique=True,
         ),
+        key_to("disputes", "dispute_id"),
+        live_index(
+            "uq_payout_items_dispute",
+            "organisation_id",
+            "dispute_id",
+            "kind",
+            where="dispute_id IS NOT NULL",
+            unique=True,
+        ),
         state_check("kind", PayoutItemKind),
         state_check("match_state", MatchState),
         currency_check(),
@@ -86,6 +95,7 @@ class PayoutItem(OrganisationMixin, Base):
     net_minor: Mapped[Minor]
     attempt_id: Mapped[UUID | None]
     refund_id: Mapped[UUID | None]
+    dispute_id: Mapped[UUID | None]
     match_state: Mapped[str] = mapped_column(server_default=text("'unmatched'"))
     discrepancy: Mapped[str | None]
 

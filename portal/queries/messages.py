@@ -59,6 +59,17 @@ class OutboxRow(NamedTuple):
     account_code: str
     is_under_way: bool
     about: About | None
+    aggregate_id: UUID
+
+    @property
+    def refund_id(self) -> UUID | None:
+        """The refund it is about, if it is about one."""
+        return self.aggregate_id if self.kind.startswith("refund.") else None
+
+    @property
+    def dispute_id(self) -> UUID | None:
+        """The dispute it is about, if it is about one."""
+        return self.aggregate_id if self.kind.startswith("dispute.") else None
 
 
 class DeliveryRow(NamedTuple):
@@ -108,7 +119,7 @@ def get_message(message_id: UUID) -> OutboxRow:
     row = fetch_one(
         "SELECT m.id, m.sequence, m.kind, m.state, m.tries, m.next_at, m.created_at, m.done_at,"
         f" m.last_error, m.payload, m.payload_version, g.code, {UNDER_WAY} AS is_under_way,"
-        f"{_ABOUT} FROM messages m"
+        f"{_ABOUT}, m.aggregate_id FROM messages m"
         " JOIN gateway_accounts g ON g.id = m.gateway_account_id"
         " LEFT JOIN payment_attempts a"
         " ON (a.organisation_id, a.id) = (m.organisation_id, m.aggregate_id)"
@@ -117,7 +128,7 @@ def get_message(message_id: UUID) -> OutboxRow:
     )
     if row is None:
         raise MessageMissing
-    return OutboxRow._make([*row[:13], _about(row)])._replace(
+    return OutboxRow._make([*row[:13], _about(row), row.aggregate_id])._replace(
         kind=MessageKind(row.kind), state=MessageState(row.state)
     )
 

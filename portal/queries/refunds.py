@@ -123,7 +123,8 @@ def list_refundable_payments(*, limit: int) -> list[tuple[UUID, int]]:
     """
     rows = fetch(
         "SELECT id, amount_minor FROM payments WHERE state = 'succeeded' AND method = 'mandate'"
-        " AND refunding_minor = 0 AND worklist IS NULL ORDER BY id DESC LIMIT %s",
+        " AND refunding_minor = 0 AND disputed_minor = 0 AND worklist IS NULL"
+        " ORDER BY id DESC LIMIT %s",
         (limit,),
     )
     return [(row.id, row.amount_minor) for row in rows]

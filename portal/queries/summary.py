@@ -53,6 +53,12 @@ def count_refunds() -> dict[str, int]:
     return {each.state: each.n for each in rows}
 
 
+def count_disputes() -> dict[str, int]:
+    """Count the disputes by state, those states that there are."""
+    rows = fetch("SELECT state, count(*)::int AS n FROM disputes GROUP BY state ORDER BY state")
+    return {each.state: each.n for each in rows}
+
+
 def sum_amounts() -> list[dict[str, Any]]:
     """Sum what was issued, credited, collected, returned and is open, per currency."""
     return fetch_dicts(

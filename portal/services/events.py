@@ -22,6 +22,7 @@ def record_event(
     details: Mapping[str, Any] | None = None,
 ) -> None:
     """Record one thing that happened; the subject's type is the first word of the kind."""
+    told = {**(actor.details or {}), **(details or {})}
     execute(
         "INSERT INTO events (organisation_id, kind, subject_type, subject_id, actor_kind, actor_id,"
         " actor_name, happened_at, reason, details)"
@@ -36,7 +37,7 @@ def record_event(
             actor.name,
             now,
             reason,
-            Jsonb(dict(details)) if details else None,
+            Jsonb(told) if told else None,
         ),
     )
 

@@ -32,12 +32,15 @@ MENU = (
     MenuEntry("invoices.index", "Invoices", "invoices"),
     MenuEntry("payments.index", "Payments", "payments"),
     MenuEntry("attempts.index", "Attempts", "attempts"),
-    MenuEntry("refunds.index", "Refunds", "money"),
+    MenuEntry("refunds.index", "Refunds", "back"),
+    MenuEntry("disputes.index", "Disputes", "dispute"),
     MenuEntry("payers.index", "Payers", "payers"),
     MenuEntry("runs.index", "Runs", "runs"),
+    MenuEntry("sequences.index", "Sequences", "runs"),
     MenuEntry("schedules.index", "Schedules", "calendar"),
     MenuEntry("cases.index", "Cases", "alert"),
     MenuEntry("messages.index", "Messages", "message"),
+    MenuEntry("rulesets.index", "Rules", "check"),
     MenuEntry("brakes.index", "Brakes", "pause"),
 )
 # Pages that hang on the entry of another noun.

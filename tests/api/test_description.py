@@ -69,6 +69,8 @@ def test_what_moves_money_needs_a_key_against_repeats(
         Permission.VOID_INVOICES,
         Permission.RECORD_PAYMENTS,
         Permission.CONTROL_PAYMENTS,
+        Permission.REQUEST_REFUNDS,
+        Permission.ANSWER_DISPUTES,
         Permission.START_RUNS,
         Permission.CONTROL_MESSAGES,
     }
@@ -86,7 +88,7 @@ def test_what_moves_money_needs_a_key_against_repeats(
         if one["name"] == "Idempotency-Key" and one["required"]
     }
     assert names == keyed
-    assert len(names) == 9
+    assert len(names) == 12
 
 
 def test_every_pattern_is_one_for_json_schema(described: dict[str, Any]) -> None:
@@ -132,7 +134,7 @@ def test_an_example_can_be_made_of_every_body(described: dict[str, Any]) -> None
         for _, _, told in operations(described)
         for content in told.get("requestBody", {}).get("content", {}).values()
     ]
-    assert len(bodies) == 10
+    assert len(bodies) == 13
     for body in bodies:
         assert example_of(described, body)
 

@@ -32,14 +32,18 @@ from portal.clock import now_utc
 from portal.db import transaction
 from portal.domain.batches import ItemOutcome, RunState
 from portal.domain.schedules import OnHoliday
+from portal.domain.sequences import Step, StepCondition
 from portal.domain.users import Permission, Role
 from portal.paths import ROOT
+from portal.queries.rulesets import get_rule_set
 from portal.services.brakes import pull_brake
 from portal.services.cases import Limits, close_case, watch
 from portal.services.payments import ResultKind
+from portal.services.rulesets import copy_rule_set, remove_clause, request_activation
 from portal.services.schedules import ScheduleWish, add_schedule, start_due_runs
+from portal.services.sequences import SequenceWish, add_sequence, start_sequence
 from portal.services.users import add_user
-from portal.sql import fetch
+from portal.sql import execute, fetch
 from portal.web.access import require
 from portal.web.charts import Series, bar_chart, line_chart
 from portal.web.errors import WORDS, render_error
@@ -56,6 +60,7 @@ from tests.factories import (
     make_payment,
     make_succeeded_payment,
 )
+from tests.services.disputing import make_dispute
 from tests.services.refunding import make_refund
 from tests.web.conftest import make_worked_run
 
@@ -119,6 +124,8 @@ def _ids(noun: str) -> Callable[[World], list[Any]]:
 MAKERS: dict[str, Callable[[World], list[Any]]] = {
     "run_id": _ids("runs"),
     "schedule_id": _ids("schedules"),
+    "sequence_id": _ids("sequences"),
+    "sequence_run_id": _ids("sequence_runs"),
     "invoice_id": _ids("invoices"),
     "payment_id": _ids("payments"),
     "attempt_id": _ids("attempts"),
@@ -129,6 +136,10 @@ MAKERS: dict[str, Callable[[World], list[Any]]] = {
     "case_id": _ids("cases"),
     "gateway_account_id": _ids("gateway_accounts"),
     "refund_id": _ids("refunds"),
+    "dispute_id": _ids("disputes"),
+    "rule_set_version": lambda world: world.rows["rule_set_versions"],
+    "place": lambda _: [0, 2],
+    "clause_code": lambda _: ["C201", "C302", "V115"],
     "status": lambda _: list(WORDS),
     "code": lambda _: [error.code for error in list_errors()[:1]],
     "noun": lambda _: [tag["name"] for tag in describe_api()["tags"][:2]],
@@ -137,6 +148,8 @@ MAKERS: dict[str, Callable[[World], list[Any]]] = {
 FURTHER: list[Callable[[World], list[str]]] = [
     lambda _: ["/?period=none", "/nothing", "/runs?before=x", "/runs/new/nothing"],
     lambda _: ["/schedules/new?when=own&rule=daily", "/schedules/new?when=monthly&at=06:00&day=31"],
+    lambda _: ["/rules/2/changes?from=1", "/rules/3/test?stage=remind&on=2026-03-18&lines-0-net=x"],
+    lambda _: ["/rules/2/test?stage=issue&on=2026-03-18&lines-0-net=5&lines-0-tax_code=S"],
     lambda _: ["/invoices?find=status:overdue", "/invoices?find=wrong:word", "/search?q=INV"],
 ]
 
@@ -199,11 +212,14 @@ def _fill(world: World) -> None:
     ]
     with transaction(world.organisation_id):
         schedules = _add_schedules()
+        sequences, sequence_runs = _add_sequences()
         payers = fetch("SELECT * FROM payers ORDER BY id LIMIT 2")
     start_due_runs()
     world.rows = {
         "runs": runs,
         "schedules": schedules,
+        "sequences": sequences,
+        "sequence_runs": sequence_runs,
         "invoices": [large, draft, credit],
         "payments": [succeeded, processing, failing],
         "attempts": [attempt_of(succeeded), failed],
@@ -211,15 +227,40 @@ def _fill(world: World) -> None:
     }
     _fill_refunds(world)
     _fill_operations(world)
+    _fill_rules(world)
 
 
 def _fill_refunds(world: World) -> None:
-    """Make a refund that waits for approval, one that was given back, and one that failed."""
+    """Make refunds and disputes in the states that look different."""
     world.rows["refunds"] = [
         make_refund("requested", amount_minor=11_900),
         make_refund("succeeded"),
         make_refund("failed"),
     ]
+    world.rows["disputes"] = [
+        make_dispute("needs_response"),
+        make_dispute("under_review"),
+        make_dispute("won"),
+        make_dispute("lost"),
+    ]
+
+
+def _fill_rules(world: World) -> None:
+    """Make a draft that is not whole, and a version that waits for approval."""
+    with transaction(world.organisation_id):
+        draft = copy_rule_set(version=1, actor=factories.CLERK, now=now_utc())
+        seen = get_rule_set(draft).definition_hash
+        remove_clause(version=draft, place=0, seen=seen, actor=factories.CLERK, now=now_utc())
+        asked = copy_rule_set(version=1, actor=factories.CLERK, now=now_utc())
+        request_activation(
+            version=asked,
+            starts_on=now_utc().date() + timedelta(days=400),
+            note="The council has decided on higher fees for what is paid late, from next year on.",
+            seen=get_rule_set(asked).definition_hash,
+            actor=factories.CLERK,
+            now=now_utc(),
+        )
+    world.rows["rule_set_versions"] = [draft, asked, 1]
 
 
 def _fill_operations(world: World) -> None:
@@ -261,6 +302,22 @@ def _add_cases() -> list[Any]:
         details={"ours": "12345678900 EUR", "theirs": ""},
     )
     return [*cases[:3], large]
+
+
+def _add_sequences() -> tuple[list[Any], list[Any]]:
+    """Make a sequence that stopped between two steps, and one that was never started."""
+    steps = [Step("ledger_check"), Step("invoice_issuing", StepCondition.CLEAN)]
+    name = "Everything at the end of the month, as the council has decided"
+    for wish in (SequenceWish(name, steps), SequenceWish("Short", steps[:1])):
+        add_sequence(wish=wish, actor=factories.CLERK, now=now_utc())
+    sequences = fetch("SELECT id FROM sequences ORDER BY name")
+    asked = {"sequence_id": sequences[0].id, "business_on": EARLIER_ON}
+    begun = start_sequence(**asked, actor=factories.CLERK, now=now_utc())
+    execute(
+        "UPDATE sequence_runs SET state = 'stopped', reason = %s WHERE id = %s",
+        ("Run 7 was stopped; step 2 (issue invoices) was not started.", begun),
+    )
+    return sequences, fetch("SELECT id FROM sequence_runs")
 
 
 def _add_schedules() -> list[Any]:

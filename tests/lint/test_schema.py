@@ -36,6 +36,7 @@ APPEND_ONLY = {
     "ledger_entries",
     "message_deliveries",
     "postings",
+    "sequence_steps",
 }
 # Only the database says which transaction has written their rows.
 SEALED = {"ledger_entries", "postings"}
@@ -216,6 +217,7 @@ def test_the_sweeper_sees_only_where_work_is_due(schema: Database) -> None:
         "batch_chunks",
         "batch_runs",
         "brakes",
+        "disputes",
         "gateway_accounts",
         "inbox_messages",
         "messages",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.models.breaking import Copy
+from tests.models.cases_disputes import DISPUTES
 
 _INVOICE = "kind = 'invoice' AND state = 'issued'"
 _CREDIT_NOTE = "kind = 'credit_note' AND state = 'issued'"
@@ -134,6 +135,8 @@ LEDGER = {
     ),
 }
 
+_OTHER_RUN = {"number": "77", "request_key": "NULL", "parameters_hash": "'77'"}
+
 RUNS = {
     "ck_idempotency_keys_key_length": Copy("idempotency_keys", {"key": "''"}),
     "ck_idempotency_keys_reply_whole": Copy(
@@ -151,15 +154,13 @@ RUNS = {
     ),
     "uq_batch_runs_repeat": Copy(
         "batch_runs",
-        {"number": "77", "request_key": "NULL", "parameters_hash": "'77'"},
+        _OTHER_RUN,
         "repeats_id IS NOT NULL",
     ),
     "ck_batch_runs_approved_by_another": Copy(
         "batch_runs",
         {
-            "number": "77",
-            "request_key": "NULL",
-            "parameters_hash": "'77'",
+            **_OTHER_RUN,
             "started_by_id": "organisation_id",
             "approved_by": "'Ada'",
             "approved_by_id": "organisation_id",
@@ -169,25 +170,43 @@ RUNS = {
     ),
     "ck_batch_runs_approval_whole": Copy(
         "batch_runs",
-        {
-            "number": "77",
-            "request_key": "NULL",
-            "parameters_hash": "'77'",
-            "approved_by": "'Ada'",
-        },
+        {**_OTHER_RUN, "approved_by": "'Ada'"},
         "repeats_id IS NULL",
     ),
     "ck_batch_runs_approved_before_start": Copy(
         "batch_runs",
-        {
-            "number": "77",
-            "request_key": "NULL",
-            "parameters_hash": "'77'",
-            "needs_approval": "true",
-            "state": "'started'",
-        },
+        {**_OTHER_RUN, "needs_approval": "true", "state": "'started'"},
         "repeats_id IS NULL",
     ),
+    "ck_batch_runs_step_of_a_sequence": Copy(
+        "batch_runs",
+        {**_OTHER_RUN, "step_number": "1"},
+        "repeats_id IS NULL AND sequence_run_id IS NULL",
+    ),
+    "uq_batch_runs_organisation_id_sequence_run_id_step_number": Copy(
+        "batch_runs",
+        _OTHER_RUN,
+        "sequence_run_id IS NOT NULL",
+    ),
+    "uq_sequences_organisation_id_name": Copy("sequences", {}),
+    "ck_sequence_steps_condition_known": Copy(
+        "sequence_steps", {"version": "77", "condition": "'lost'"}
+    ),
+    "ck_sequence_steps_number_in_range": Copy("sequence_steps", {"number": "0"}),
+    "uq_sequence_runs_organisation_id_request_key": Copy(
+        "sequence_runs", {"business_on": "'2031-01-01'"}
+    ),
+    "uq_sequence_runs_running": Copy("sequence_runs", {"request_key": "NULL"}),
+    "ck_sequence_runs_state_known": Copy(
+        "sequence_runs", {"request_key": "NULL", "state": "'lost'"}
+    ),
+    "ck_sequence_runs_finished_when_over": Copy(
+        "sequence_runs", {"request_key": "NULL", "state": "'completed'"}
+    ),
+    "ck_sequence_runs_stopped_with_reason": Copy(
+        "sequence_runs", {"request_key": "NULL", "state": "'stopped'"}
+    ),
+    "ck_schedules_job_or_sequence": Copy("schedules", {"name": "'2'", "job": "NULL"}),
     "ck_batch_chunks_state_known": Copy("batch_chunks", {"state": "'lost'"}),
     "uq_schedules_organisation_id_name": Copy("schedules", {}),
     "ck_schedules_on_holiday_known": Copy("schedules", {"on_holiday": "'lost'"}),
@@ -235,6 +254,38 @@ ORGANISATIONS = {
     "ck_rule_sets_state_known": Copy("rule_sets", {"state": "'lost'"}),
     "uq_rule_sets_organisation_id_version": Copy("rule_sets", {"state": "'retired'"}),
     "uq_rule_sets_start": Copy("rule_sets", {"version": "77"}, "state = 'active'"),
+    "ck_rule_sets_start_known": Copy(
+        "rule_sets", {"version": "77", "starts_on": "NULL"}, "state = 'active'"
+    ),
+    "ck_rule_sets_request_whole": Copy(
+        "rule_sets", {"version": "77", "state": "'retired'", "requested_by": "'Ada'"}
+    ),
+    "ck_rule_sets_approval_whole": Copy(
+        "rule_sets", {"version": "77", "state": "'retired'", "approved_by": "'Ada'"}
+    ),
+    "ck_rule_sets_approved_by_another": Copy(
+        "rule_sets",
+        {
+            "version": "77",
+            "state": "'retired'",
+            "requested_by": "'Ada'",
+            "requested_at": "now()",
+            "requested_by_id": "id",
+            "approved_by": "'Ada'",
+            "approved_at": "now()",
+            "approved_by_id": "id",
+        },
+    ),
+    "ck_rule_sets_approved_before_active": Copy(
+        "rule_sets",
+        {
+            "version": "77",
+            "starts_on": "'2031-01-01'",
+            "requested_by": "'Ada'",
+            "requested_at": "now()",
+        },
+        "state = 'active'",
+    ),
     "ck_users_email_lower": Copy("users", {"email": "'Ada@Harbour.Example'"}),
     "uq_users_email": Copy("users", {}),
     "ck_memberships_role_known": Copy("memberships", {"role": "'emperor'"}),
@@ -293,6 +344,7 @@ CURRENCIES = {
         "bank_lines",
         "cases",
         "deposits",
+        "disputes",
         "gateway_accounts",
         "invoices",
         "ledger_accounts",
@@ -314,6 +366,7 @@ CASES = {
     **SOURCES,
     **SETTLEMENTS,
     **REFUNDS,
+    **DISPUTES,
     **WATCHED,
     **LEDGER,
     **RUNS,

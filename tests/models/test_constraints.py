@@ -66,6 +66,7 @@ def write_the_rest(organisation: UUID) -> None:
         )
         _write_machinery(organisation, run.id)
         _write_refund(organisation)
+        _write_dispute(organisation)
         insert_row(
             "inbox_messages",
             organisation_id=organisation,
@@ -115,6 +116,38 @@ def _write_refund(organisation: UUID) -> None:
     )
 
 
+def _write_dispute(organisation: UUID) -> None:
+    """Insert an open dispute of what an attempt collected, and set it off."""
+    attempt = fetch("SELECT * FROM payment_attempts WHERE state = 'succeeded' LIMIT 1")[0]
+    payout = fetch("SELECT * FROM payouts LIMIT 1")[0]
+    dispute = insert_row(
+        "disputes",
+        organisation_id=organisation,
+        id=new_id(),
+        payment_id=attempt.payment_id,
+        attempt_id=attempt.id,
+        gateway_account_id=attempt.gateway_account_id,
+        currency=attempt.currency,
+        amount_minor=100,
+        state="needs_response",
+        gateway_ref="dp_1",
+        opened_on=NOW.date(),
+        respond_by=NOW.date(),
+    )
+    insert_row(
+        "payout_items",
+        organisation_id=organisation,
+        payout_id=payout.id,
+        position=75,
+        kind="chargeback",
+        currency=payout.currency,
+        gross_minor=-100,
+        fee_minor=0,
+        net_minor=-100,
+        dispute_id=dispute.id,
+    )
+
+
 def _write_machinery(organisation: UUID, run_id: UUID) -> None:
     """Insert a brake, and a schedule that has been due, inside the open transaction."""
     make_open_case(organisation_id=organisation)
@@ -127,6 +160,28 @@ def _write_machinery(organisation: UUID, run_id: UUID) -> None:
         pulled_at=NOW,
         expires_at=NOW + timedelta(hours=1),
     )
+    sequence = insert_row("sequences", organisation_id=organisation, id=new_id(), name="Month end")
+    insert_row(
+        "sequence_steps",
+        organisation_id=organisation,
+        sequence_id=sequence.id,
+        version=1,
+        number=1,
+        job="ledger_check",
+        condition="completed",
+    )
+    execution = insert_row(
+        "sequence_runs",
+        organisation_id=organisation,
+        id=new_id(),
+        sequence_id=sequence.id,
+        version=1,
+        business_on=NOW.date(),
+        request_key="once",
+        state="running",
+        started_by="Ada Clerk",
+    )
+    make_run(state="completed", sequence_run_id=execution.id, step_number=1)
     schedule = insert_row(
         "schedules",
         organisation_id=organisation,

@@ -29,6 +29,7 @@ SEEN_BY_SWEEPER = {
     "inbox_messages": {"organisation_id", "gateway_account_id", "state", "next_at"},
     "messages": {"organisation_id", "gateway_account_id", "state", "next_at"},
     "payment_attempts": {"organisation_id", "state", "next_query_at"},
+    "disputes": {"organisation_id", "state", "next_query_at"},
     "refunds": {"organisation_id", "state", "next_query_at"},
     "schedules": {"organisation_id", "id", "wake_at"},
 }

@@ -28,6 +28,7 @@ from tests.factories import (
     make_organisation,
     make_succeeded_payment,
 )
+from tests.services.disputing import make_dispute, pay_out_dispute
 from tests.services.refunding import make_refund, pay_out_refund
 
 
@@ -277,6 +278,19 @@ DAMAGE = {
         "UPDATE refunds SET amount_minor = amount_minor + 1",
         {"paid_out_refunds", "refunded_amounts", "entries_of_refunds"},
     ),
+    "a payment does not know what is disputed": Damage(
+        "UPDATE payments SET disputed_minor = disputed_minor - 1 WHERE disputed_minor > 0",
+        {"disputed_amounts"},
+    ),
+    "a dispute is of another payment's attempt": Damage(
+        "UPDATE disputes SET attempt_id = (SELECT id FROM payment_attempts"
+        " WHERE state = 'declined' LIMIT 1)",
+        {"attempts_of_disputes"},
+    ),
+    "a dispute is over another amount": Damage(
+        "UPDATE disputes SET amount_minor = amount_minor - 1",
+        {"paid_out_disputes", "disputed_amounts", "entries_of_disputes"},
+    ),
 }
 
 
@@ -294,6 +308,7 @@ def test_each_damage_is_found_and_named(
 ) -> None:
     books.write_month(organisation)
     pay_out_refund(make_refund("succeeded"), 5_000)
+    pay_out_dispute(make_dispute(), ref="payout-of-dispute", is_reversed=False, with_payment=True)
     assert broken_checks(organisation) == {}
     ever_broken: set[str] = set()
 
@@ -341,6 +356,7 @@ class Effect(NamedTuple):
     currency: str = "EUR"
     state: str = "succeeded"
     refunded_minor: int = 0
+    disputed_minor: int = 0
 
 
 ATTEMPT = OurAttempt(

@@ -39,6 +39,7 @@ from portal.queries.tables import (
 from portal.queries.tables._cursor import Cursor, write_cursor
 from portal.sql import execute, fetch_plain
 from tests import factories
+from tests.services.disputing import make_dispute
 from tests.services.refunding import make_refund
 
 TODAY = date(2026, 3, 20)
@@ -88,6 +89,8 @@ def world(here: UUID) -> None:
     payment = factories.make_succeeded_payment()
     for amount_minor in (1_000, 1_000, 2_000, 3_000):
         make_refund("approved", payment=payment, amount_minor=amount_minor)
+    for state in ("needs_response", "under_review", "won", "lost"):
+        make_dispute(state)
     for place in (0, 0, 1, 4):
         factories.make_issued_invoice(business_on=date(2026, 3, 2) + timedelta(days=place))
     for _ in range(5):

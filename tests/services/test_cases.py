@@ -45,6 +45,8 @@ from tests.factories import (
 from tests.recording import Recording
 from tests.services.books import events_of, post, rows
 from tests.services.collecting import make_case
+from tests.services.disputing import make_dispute
+from tests.services.refunding import make_refund
 
 LIMITS = Limits(24, 24, 1, 15, 3, 3, 14)
 # A Wednesday three weeks after the factories bill.
@@ -96,6 +98,29 @@ def late_unknown() -> tuple[UUID, Change, Change]:
         return lambda: change(statement, value, attempt.id)
 
     return attempt.id, state("errored"), state("unknown")
+
+
+def late_refund() -> tuple[UUID, Change, Change]:
+    refund = make_refund("submitted")
+    sent_at = LATER - timedelta(hours=25)
+    change("UPDATE refunds SET first_sent_at = %s WHERE id = %s", sent_at, refund.id)
+
+    def state(value: str) -> Change:
+        statement = "UPDATE refunds SET state = %s WHERE id = %s"
+        return lambda: change(statement, value, refund.id)
+
+    return refund.id, state("failed"), state("submitted")
+
+
+def dispute_due() -> tuple[UUID, Change, Change]:
+    dispute = make_dispute()
+
+    def respond_by(days: int) -> Change:
+        statement = "UPDATE disputes SET respond_by = %s WHERE id = %s"
+        return lambda: change(statement, LATER.date() + timedelta(days=days), dispute.id)
+
+    respond_by(3)()
+    return dispute.id, respond_by(4), respond_by(3)
 
 
 def stuck_webhook() -> tuple[UUID, Change, Change]:
@@ -156,6 +181,8 @@ def old_suspense() -> tuple[UUID, Change, Change]:
 CAUSES: dict[CaseKind, Callable[[], tuple[UUID | None, Change, Change]]] = {
     CaseKind.ACKNOWLEDGEMENT_LATE: late_result,
     CaseKind.UNKNOWN_OUTCOME_LATE: late_unknown,
+    CaseKind.REFUND_LATE: late_refund,
+    CaseKind.DISPUTE_DUE: dispute_due,
     CaseKind.WEBHOOK_STUCK: stuck_webhook,
     CaseKind.RUN_STUCK: stuck_run,
     CaseKind.PAYOUT_LATE: late_payout,

@@ -28,7 +28,7 @@ from portal.services.refunds import (
     request_refund,
 )
 from tests import factories
-from tests.factories import BUSINESS_ON, NOW, make_succeeded_payment, read_row
+from tests.factories import BUSINESS_ON, NOW, agree, make_succeeded_payment, read_row
 from tests.services.books import events_of, rows
 from tests.services.collecting import give_back, messages_of, run_together
 from tests.services.refunding import (
@@ -93,6 +93,15 @@ def test_the_limit_is_a_setting(app: Flask) -> None:
     app.config["PORTAL"] = config.changed(refund_approval_minor_min=1)
 
     assert read_row("refunds", ask(make_succeeded_payment(), 1)).state == "requested"
+
+
+def test_an_agreement_may_name_its_own_limit() -> None:
+    payment = make_succeeded_payment()
+    with acting_for(payment.organisation_id):
+        agree({"code": "P114", "parameters": {"limit_minor": SMALL}}, on=BUSINESS_ON)
+
+    assert read_row("refunds", ask(payment, SMALL - 1)).state == "approved"
+    assert read_row("refunds", ask(payment, SMALL)).state == "requested"
 
 
 def test_nobody_approves_a_refund_of_their_own_or_without_a_name() -> None:

@@ -29,11 +29,15 @@ ANSWER_KINDS = {
     "declined": AnswerKind.DECLINED,
     "returned": AnswerKind.RETURNED,
     "failed": AnswerKind.DECLINED,
+    "needs_response": AnswerKind.PENDING,
+    "under_review": AnswerKind.PENDING,
+    "won": AnswerKind.WON,
+    "lost": AnswerKind.LOST,
 }
 
 
 def answer_from(reply: Reply, merchant_ref: str) -> GatewayAnswer:
-    """Read what became of a charge or refund; anything unreadable answers `unknown`."""
+    """Read what became of a charge, refund or dispute; anything unreadable answers `unknown`."""
     body = reply.body
     try:
         kind = ANSWER_KINDS[text_of(body, "status")]
@@ -158,5 +162,6 @@ def effect_from(row: dict[str, Any]) -> Effect:
         fee_minor=amount_of(row, "fee_minor"),
         return_fee_minor=amount_of(row, "return_fee_minor"),
         refunded_minor=amount_of(row, "refunded_minor"),
+        disputed_minor=amount_of(row, "disputed_minor"),
         reason_code=optional_text_of(row, "reason_code"),
     )

@@ -141,4 +141,5 @@ def _effect_body(row: sqlite3.Row) -> dict[str, Any]:
         "fee_minor": row["fee_minor"],
         "return_fee_minor": RETURN_FEE_MINOR if is_returned else 0,
         "refunded_minor": row["refunded_minor"],
+        "disputed_minor": row["disputed_minor"],
     }

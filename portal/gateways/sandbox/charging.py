@@ -12,13 +12,15 @@ from typing import Any
 from aiohttp import web
 
 from portal.gateways.sandbox.desk import Desk, Refused, answered, refusal
-from portal.gateways.sandbox.profile import REASONS, Fault, decide, draw
+from portal.gateways.sandbox.disputes import plan_dispute
+from portal.gateways.sandbox.profile import BEFORE_FAULTS, REASONS, Fault, decide, draw
 from portal.gateways.sandbox.record import (
     Accepted,
     AskedCharge,
     accept_charge,
     charge_payload,
     find_charge,
+    get_charge,
 )
 from portal.gateways.strict_json import amount_of, currency_of, day_of, read_json, text_of
 
@@ -52,7 +54,7 @@ class Charging:
         now = desk.clock()
         taken = await desk.do(
             request,
-            lambda record: accept_charge(record, asked, now),
+            lambda record: _accept(record, asked, now),
             status_of=status_of,
             merchant_ref=asked.merchant_ref,
         )
@@ -126,6 +128,17 @@ class Charging:
             )
         except ValueError as error:
             raise Refused(400, "request_malformed", f"This is not a charge: {error}.") from None
+
+
+def _accept(record: sqlite3.Connection, asked: AskedCharge, now: float) -> Accepted:
+    taken = accept_charge(record, asked, now)
+    contest = asked.outcome.dispute
+    is_new = taken.refused is None and not taken.replayed and taken.fault not in BEFORE_FAULTS
+    if contest is not None and is_new:
+        charge = get_charge(record, asked.account_code, asked.merchant_ref)
+        assert charge is not None
+        plan_dispute(record, charge, contest)
+    return taken
 
 
 async def answer_badly(desk: Desk, request: web.Request, fault: Fault) -> web.StreamResponse:

@@ -24,6 +24,7 @@ from portal.gateways.strict_json import list_of, optional_text_of
 from portal.gateways.values import (
     AnswerKind,
     ChargeOrder,
+    DisputeOrder,
     Effect,
     GatewayAccess,
     GatewayAnswer,
@@ -88,6 +89,19 @@ class SandboxGateway:
         """Ask what became of a refund."""
         return await self._ask("refund", merchant_ref)
 
+    async def answer_dispute(self, order: DisputeOrder) -> GatewayAnswer:
+        """Hand in our answer to a dispute."""
+        return await self._tell(order, "answer", {"text": order.text})
+
+    async def accept_dispute(self, order: DisputeOrder) -> GatewayAnswer:
+        """Give a dispute up."""
+        return await self._tell(order, "accept", {})
+
+    async def query_dispute(self, order: DisputeOrder) -> GatewayAnswer:
+        """Ask what became of a dispute."""
+        outcome = await self._http.get(self._dispute(order), {})
+        return _answer_to_question(outcome, "dispute", order.merchant_ref)
+
     async def close_day(self, business_date: date) -> tuple[PayoutReport, ...]:
         """Say that a business date is over and read its payouts."""
         outcome = await self._http.post(
@@ -118,19 +132,18 @@ class SandboxGateway:
         except ValueError as error:
             raise self._unreachable(str(error)) from None
 
+    async def _tell(self, order: DisputeOrder, verb: str, body: dict[str, Any]) -> GatewayAnswer:
+        outcome = await self._http.post(
+            f"{self._dispute(order)}/{verb}", body, idempotency_key=order.idempotency_key
+        )
+        return _answer_to(order, outcome)
+
+    def _dispute(self, order: DisputeOrder) -> str:
+        return f"{self._root}/disputes/{quote(order.gateway_ref, safe='')}"
+
     async def _ask(self, noun: str, merchant_ref: str) -> GatewayAnswer:
         outcome = await self._http.get(f"{self._root}/{noun}s", {"merchant_ref": merchant_ref})
-        if isinstance(outcome, Trouble):
-            # That the question did not get through says nothing about the order.
-            return troubled(outcome, AnswerKind.UNKNOWN)
-        if (
-            outcome.status == HTTPStatus.NOT_FOUND
-            and error_code(outcome.body) == f"{noun}_not_found"
-        ):
-            return GatewayAnswer(AnswerKind.NOT_FOUND, http_status=outcome.status)
-        if outcome.status != HTTPStatus.OK:
-            return unknown(outcome, f"an unexpected answer (HTTP {outcome.status})")
-        return answer_from(outcome, merchant_ref)
+        return _answer_to_question(outcome, noun, merchant_ref)
 
     async def _with_items(self, head: PayoutReport) -> PayoutReport:
         path = f"{self._root}/payouts/{quote(head.gateway_ref, safe='')}/items"
@@ -176,7 +189,20 @@ class SandboxGateway:
         return GatewayUnreachable(gateway=self._name, reason=reason)
 
 
-def _answer_to(order: ChargeOrder | RefundOrder, outcome: Reply | Trouble) -> GatewayAnswer:
+def _answer_to_question(outcome: Reply | Trouble, noun: str, merchant_ref: str) -> GatewayAnswer:
+    if isinstance(outcome, Trouble):
+        # That the question did not get through says nothing about the order.
+        return troubled(outcome, AnswerKind.UNKNOWN)
+    if outcome.status == HTTPStatus.NOT_FOUND and error_code(outcome.body) == f"{noun}_not_found":
+        return GatewayAnswer(AnswerKind.NOT_FOUND, http_status=outcome.status)
+    if outcome.status != HTTPStatus.OK:
+        return unknown(outcome, f"an unexpected answer (HTTP {outcome.status})")
+    return answer_from(outcome, merchant_ref)
+
+
+def _answer_to(
+    order: ChargeOrder | RefundOrder | DisputeOrder, outcome: Reply | Trouble
+) -> GatewayAnswer:
     if isinstance(outcome, Trouble):
         return troubled(outcome, outcome.kind)
     if outcome.status in DEFINITIVE_STATUSES:

@@ -3,6 +3,7 @@
 import sqlite3
 from typing import Any
 
+from portal.gateways.sandbox.disputes import TAKING, move_disputes
 from portal.gateways.sandbox.record import (
     RETURN_FEE_MINOR,
     charge_payload,
@@ -10,10 +11,12 @@ from portal.gateways.sandbox.record import (
     write_event,
 )
 
-# Items are the charges and refunds themselves; the keys of returns lie behind those of all
-# payments, and those of refunds behind both.
+# Items are the charges, refunds and disputes themselves; the keys of each kind lie behind those of
+# the kind before.
 RETURN_KEY_OFFSET = 1 << 52
 REFUND_KEY_OFFSET = 1 << 53
+DISPUTE_KEY_OFFSET = 3 << 52
+REVERSAL_KEY_OFFSET = 1 << 54
 
 
 def close_day(
@@ -37,6 +40,14 @@ def close_day(
             seq = write_event(connection, account_code, "charge.returned", payload, now)
             if is_pushed:
                 plan_delivery(connection, row, seq, late_seconds=late_seconds, now=now)
+        move_disputes(
+            connection,
+            account_code,
+            business_date,
+            late_seconds=late_seconds,
+            is_pushed=is_pushed,
+            now=now,
+        )
         for currency in _list_unpaid_currencies(connection, account_code, business_date):
             _pay_out(
                 connection, account_code, business_date, currency, is_pushed=is_pushed, now=now
@@ -72,13 +83,19 @@ def list_items(
         " SELECT id + :offset, 'return', gateway_ref, merchant_ref, -amount_minor, :return_fee"
         " FROM charges WHERE return_payout_id = :payout AND id + :offset > :after UNION ALL"
         " SELECT id + :refunds, 'refund', gateway_ref, merchant_ref, -amount_minor, 0"
-        " FROM refunds WHERE payout_id = :payout AND id + :refunds > :after"
+        " FROM refunds WHERE payout_id = :payout AND id + :refunds > :after UNION ALL"
+        " SELECT id + :disputes, 'chargeback', gateway_ref, merchant_ref, -amount_minor, fee_minor"
+        " FROM disputes WHERE payout_id = :payout AND id + :disputes > :after UNION ALL"
+        " SELECT id + :reversals, 'chargeback_reversed', gateway_ref, merchant_ref, amount_minor, 0"
+        " FROM disputes WHERE reversal_payout_id = :payout AND id + :reversals > :after"
         " ORDER BY place LIMIT :limit",
         {
             "payout": payout["id"],
             "after": after,
             "offset": RETURN_KEY_OFFSET,
             "refunds": REFUND_KEY_OFFSET,
+            "disputes": DISPUTE_KEY_OFFSET,
+            "reversals": REVERSAL_KEY_OFFSET,
             "return_fee": RETURN_FEE_MINOR,
             "limit": limit,
         },
@@ -94,6 +111,9 @@ def _list_due_returns(
         # What was given back already is not returned on top of it.
         " AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.charge_id = c.id"
         " AND r.state = 'succeeded')"
+        # Nor what its bank has disputed.
+        " AND NOT EXISTS (SELECT 1 FROM disputes d WHERE d.charge_id = c.id"
+        f" AND d.state IN {TAKING})"
         " AND return_after IS NOT NULL AND return_after <= (SELECT count(*) FROM closings k"
         " WHERE k.account_code = :account AND k.business_date > c.business_date"
         " AND k.business_date <= :day) ORDER BY id",
@@ -105,13 +125,16 @@ def _list_unpaid_currencies(
     connection: sqlite3.Connection, account_code: str, business_date: str
 ) -> list[str]:
     rows = connection.execute(
-        "SELECT currency FROM charges WHERE account_code = ? AND business_date <= ?"
+        "SELECT currency FROM charges WHERE account_code = :account AND business_date <= :day"
         " AND payout_id IS NULL AND state IN ('succeeded', 'returned')"
-        " UNION SELECT currency FROM charges WHERE account_code = ? AND state = 'returned'"
-        " AND return_payout_id IS NULL"
-        " UNION SELECT currency FROM refunds WHERE account_code = ? AND state = 'succeeded'"
-        " AND business_date <= ? AND payout_id IS NULL ORDER BY currency",
-        (account_code, business_date, account_code, account_code, business_date),
+        " UNION SELECT currency FROM charges WHERE account_code = :account"
+        " AND state = 'returned' AND return_payout_id IS NULL"
+        " UNION SELECT currency FROM refunds WHERE account_code = :account"
+        " AND state = 'succeeded' AND business_date <= :day AND payout_id IS NULL"
+        " UNION SELECT currency FROM disputes WHERE account_code = :account"
+        " AND (opened_on IS NOT NULL AND payout_id IS NULL"
+        " OR state = 'won' AND reversal_payout_id IS NULL) ORDER BY currency",
+        {"account": account_code, "day": business_date},
     )
     return [row["currency"] for row in rows]
 
@@ -181,6 +204,17 @@ def _claim(
         " AND (SELECT c.payout_id FROM charges c WHERE c.id = refunds.charge_id) IS NOT NULL",
         (payout_id, account_code, business_date, currency),
     )
+    connection.execute(
+        "UPDATE disputes SET payout_id = ? WHERE account_code = ? AND currency = ?"
+        " AND opened_on IS NOT NULL AND payout_id IS NULL"
+        " AND (SELECT c.payout_id FROM charges c WHERE c.id = disputes.charge_id) IS NOT NULL",
+        (payout_id, account_code, currency),
+    )
+    connection.execute(
+        "UPDATE disputes SET reversal_payout_id = ? WHERE account_code = ? AND currency = ?"
+        " AND state = 'won' AND reversal_payout_id IS NULL AND payout_id IS NOT NULL",
+        (payout_id, account_code, currency),
+    )
 
 
 def _release(connection: sqlite3.Connection, payout_id: int) -> None:
@@ -189,6 +223,8 @@ def _release(connection: sqlite3.Connection, payout_id: int) -> None:
         "UPDATE charges SET return_payout_id = NULL WHERE return_payout_id = ?", (payout_id,)
     )
     connection.execute("UPDATE refunds SET payout_id = NULL WHERE payout_id = ?", (payout_id,))
+    for column in ("payout_id", "reversal_payout_id"):
+        connection.execute(f"UPDATE disputes SET {column} = NULL WHERE {column} = ?", (payout_id,))
 
 
 def _sums(connection: sqlite3.Connection, payout_id: int) -> tuple[int, int]:
@@ -206,5 +242,12 @@ def _sums(connection: sqlite3.Connection, payout_id: int) -> tuple[int, int]:
         "SELECT coalesce(sum(amount_minor), 0) AS gross FROM refunds WHERE payout_id = ?",
         (payout_id,),
     ).fetchone()
-    gross = paid["gross"] - returned["gross"] - refunded["gross"]
-    return gross, paid["fee"] + returned["items"] * RETURN_FEE_MINOR
+    disputed = connection.execute(
+        "SELECT coalesce(sum(CASE payout_id WHEN :payout THEN amount_minor ELSE 0 END), 0)"
+        " - coalesce(sum(CASE reversal_payout_id WHEN :payout THEN amount_minor ELSE 0 END), 0)"
+        " AS gross, coalesce(sum(CASE payout_id WHEN :payout THEN fee_minor ELSE 0 END), 0) AS fee"
+        " FROM disputes WHERE payout_id = :payout OR reversal_payout_id = :payout",
+        {"payout": payout_id},
+    ).fetchone()
+    gross = paid["gross"] - returned["gross"] - refunded["gross"] - disputed["gross"]
+    return gross, paid["fee"] + returned["items"] * RETURN_FEE_MINOR + disputed["fee"]

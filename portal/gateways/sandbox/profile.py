@@ -23,8 +23,11 @@ Magic amounts end, in minor units, in one of these five digits (777.01 means no 
     77718  accepted, connection reset instead of an answer
     77719  approved, the event comes behind later ones
     77720  accepted, connection reset, and for a while a status query does not find it
+    77721  approved, disputed one business date later; an answer wins it
+    77722  approved, disputed one business date later; lost whatever is answered
 
-A refund of such an amount meets the same, but is never returned.
+A refund of such an amount meets the same, but is never returned or disputed. A dispute is answered
+within three days of business dates, or it is lost.
 
 A draw depends on the seed and the merchant reference only: the same seed gives the same outcomes,
 and another attempt of the same payment is another draw. Codes: ISO 8583 and ISO 20022 external
@@ -106,6 +109,14 @@ RETURN_REASONS = (("AM04", 50), ("MD06", 20), ("MD01", 10), ("AC04", 8), ("MS02"
 # Shares of a thousand; the rest is approved.
 SOFT_DECLINES, HARD_DECLINES, RETURNS = 50, 20, 20
 REFUND_FAILURES = 20
+# Only under `rough`, of the charges that are approved and not returned.
+DISPUTES = 15
+DISPUTE_REASONS = (
+    ("fraudulent", 40),
+    ("product_not_received", 25),
+    ("duplicate", 15),
+    ("unrecognized", 20),
+)
 
 # Shares of a thousand under `rough`: 120 of the charges and 120 of the events.
 ROUGH_CHARGE_FAULTS: tuple[tuple[Fault | None, int], ...] = (
@@ -128,6 +139,18 @@ ROUGH_EVENT_FAULTS: tuple[tuple[Fault | None, int], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class Contest:
+    """How a charge is disputed: after how many closed business dates, why, and what comes of it.
+
+    Shape: is_winnable says whether an answer in time wins it.
+    """
+
+    after: int
+    reason_code: str
+    is_winnable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What becomes of a charge.
 
@@ -139,6 +162,7 @@ class Outcome:
     return_code: str | None = None
     charge_fault: Fault | None = None
     event_fault: Fault | None = None
+    dispute: Contest | None = None
 
 
 APPROVED = Outcome()
@@ -164,6 +188,8 @@ MAGIC_OUTCOMES: dict[int, Outcome] = {
     77718: Outcome(charge_fault=Fault.RESET_AFTER),
     77719: Outcome(event_fault=Fault.EVENT_OUT_OF_ORDER),
     77720: Outcome(charge_fault=Fault.STALE_QUERY),
+    77721: Outcome(dispute=Contest(1, "product_not_received", is_winnable=True)),
+    77722: Outcome(dispute=Contest(1, "fraudulent", is_winnable=False)),
 }
 
 Choice = TypeVar("Choice")
@@ -183,6 +209,7 @@ def decide(*, seed: str, merchant_ref: str, amount_minor: int, faults: FaultLeve
         return_code=outcome.return_code,
         charge_fault=_choose(ROUGH_CHARGE_FAULTS, draw(seed, "charge fault", merchant_ref)),
         event_fault=_choose(ROUGH_EVENT_FAULTS, draw(seed, "event fault", merchant_ref)),
+        dispute=_drawn_dispute(seed, merchant_ref) if outcome == APPROVED else None,
     )
 
 
@@ -192,7 +219,7 @@ def decide_refund(
     """Decide what becomes of a refund and what goes wrong on the way; it is never returned."""
     magic = MAGIC_OUTCOMES.get(amount_minor % MAGIC_MODULUS)
     if magic is not None:
-        return replace(magic, return_after=None, return_code=None)
+        return replace(magic, return_after=None, return_code=None, dispute=None)
     place = draw(seed, "refund outcome", merchant_ref) % 1_000
     failed_code = "AC04" if place < REFUND_FAILURES else None
     if faults == FaultLevel.NONE:
@@ -221,6 +248,14 @@ def _drawn(seed: str, merchant_ref: str) -> Outcome:
         days = 1 + draw(seed, "days", merchant_ref) % 3
         return Outcome(return_after=days, return_code=_choose(RETURN_REASONS, reason))
     return APPROVED
+
+
+def _drawn_dispute(seed: str, merchant_ref: str) -> Contest | None:
+    drawn = draw(seed, "dispute", merchant_ref)
+    if drawn % 1_000 >= DISPUTES:
+        return None
+    reason = _choose(DISPUTE_REASONS, draw(seed, "dispute reason", merchant_ref))
+    return Contest(1 + drawn // 1_000 % 2, reason, is_winnable=drawn // 2_000 % 2 == 0)
 
 
 def _choose(shares: tuple[tuple[Choice, int], ...], drawn: int) -> Choice:

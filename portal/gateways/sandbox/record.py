@@ -166,13 +166,21 @@ def find_charge(
     now: float,
 ) -> sqlite3.Row | None:
     """Find a charge by the merchant's reference, unless it is still hidden by a fault."""
+    found = get_charge(connection, account_code, merchant_ref)
+    if found is None or found["charge_fault"] != Fault.STALE_QUERY:
+        return found
+    return found if now >= found["accepted_at"] + late_seconds else None
+
+
+def get_charge(
+    connection: sqlite3.Connection, account_code: str, merchant_ref: str
+) -> sqlite3.Row | None:
+    """Return a charge by the merchant's reference, whatever a fault hides."""
     found: sqlite3.Row | None = connection.execute(
         "SELECT * FROM charges WHERE account_code = ? AND merchant_ref = ?",
         (account_code, merchant_ref),
     ).fetchone()
-    if found is None or found["charge_fault"] != Fault.STALE_QUERY:
-        return found
-    return found if now >= found["accepted_at"] + late_seconds else None
+    return found
 
 
 def list_events(
@@ -188,10 +196,15 @@ def list_events(
 def list_effects(
     connection: sqlite3.Connection, account_code: str, after: int, limit: int
 ) -> list[sqlite3.Row]:
-    """List the charges that moved money behind an id, oldest first, with what was given back."""
+    """List the charges that moved money behind an id, oldest first.
+
+    Shape: with what was given back of each, and what open and lost disputes took of it.
+    """
     return connection.execute(
         "SELECT c.*, (SELECT coalesce(sum(r.amount_minor), 0) FROM refunds r"
-        " WHERE r.charge_id = c.id AND r.state = 'succeeded') AS refunded_minor"
+        " WHERE r.charge_id = c.id AND r.state = 'succeeded') AS refunded_minor,"
+        " (SELECT coalesce(sum(d.amount_minor), 0) FROM disputes d WHERE d.charge_id = c.id"
+        " AND d.state IN ('needs_response', 'under_review', 'lost')) AS disputed_minor"
         " FROM charges c WHERE c.account_code = ? AND c.id > ?"
         " AND c.state IN ('succeeded', 'returned') ORDER BY c.id LIMIT ?",
         (account_code, after, limit),

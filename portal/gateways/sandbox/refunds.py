@@ -9,6 +9,7 @@ from portal.gateways.sandbox.record import (
     SETTLE_ROWS_MAX,
     Accepted,
     count_fault,
+    get_charge,
     plan_delivery,
     reference_of,
     write_event,
@@ -46,7 +47,7 @@ def accept_refund(connection: sqlite3.Connection, asked: AskedRefund, now: float
         if earlier["request_hash"] != asked.request_hash:
             return Accepted(gateway_ref, refused="idempotency_key_reused")
         return Accepted(gateway_ref, replayed=True)
-    charge = _find_charge(connection, asked.account_code, asked.charge_ref)
+    charge = get_charge(connection, asked.account_code, asked.charge_ref)
     refused = _why_not(connection, asked, charge)
     if refused is not None:
         return Accepted(gateway_ref, refused=refused)
@@ -120,16 +121,6 @@ def refund_payload(row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-def _find_charge(
-    connection: sqlite3.Connection, account_code: str, charge_ref: str
-) -> sqlite3.Row | None:
-    found: sqlite3.Row | None = connection.execute(
-        "SELECT * FROM charges WHERE account_code = ? AND merchant_ref = ?",
-        (account_code, charge_ref),
-    ).fetchone()
-    return found
-
-
 def _why_not(
     connection: sqlite3.Connection, asked: AskedRefund, charge: sqlite3.Row | None
 ) -> str | None:
@@ -140,9 +131,11 @@ def _why_not(
     if charge["state"] != "succeeded":
         return "charge_not_refundable"
     given = connection.execute(
-        "SELECT coalesce(sum(amount_minor), 0) AS minor FROM refunds"
-        " WHERE charge_id = ? AND state <> 'failed'",
-        (charge["id"],),
+        "SELECT (SELECT coalesce(sum(amount_minor), 0) FROM refunds WHERE charge_id = :charge"
+        " AND state <> 'failed') + (SELECT coalesce(sum(amount_minor), 0) FROM disputes"
+        " WHERE charge_id = :charge AND state IN ('needs_response', 'under_review', 'lost'))"
+        " AS minor",
+        {"charge": charge["id"]},
     ).fetchone()
     if given["minor"] + asked.amount_minor > charge["amount_minor"]:
         return "refund_exceeds_charge"

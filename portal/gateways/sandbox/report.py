@@ -4,11 +4,17 @@ import sqlite3
 from typing import Any
 
 OFFENDERS_MAX = 50
+# What a dispute took of a charge, as `c`, while it is open or lost.
+DISPUTED = (
+    "(SELECT coalesce(sum(d.amount_minor), 0) FROM disputes d WHERE d.charge_id = c.id"
+    " AND d.state IN ('needs_response', 'under_review', 'lost'))"
+)
 # More was given back than came in, or what the bank had taken back was given back as well.
 REFUNDED_BEYOND = (
     "SELECT count(*) FROM charges c JOIN (SELECT charge_id, sum(amount_minor) AS minor"
     " FROM refunds WHERE state = 'succeeded' GROUP BY charge_id) r ON r.charge_id = c.id"
-    " WHERE r.minor > CASE c.state WHEN 'succeeded' THEN c.amount_minor ELSE 0 END"
+    f" WHERE r.minor + {DISPUTED}"
+    " > CASE c.state WHEN 'succeeded' THEN c.amount_minor ELSE 0 END"
 )
 
 
@@ -23,6 +29,7 @@ def build_report(connection: sqlite3.Connection) -> dict[str, Any]:
         "charges": _count(connection, "SELECT count(*) FROM charges"),
         "charges_by_state": {row["state"]: row["n"] for row in states},
         "refunds": _count(connection, "SELECT count(*) FROM refunds"),
+        "disputes": _count(connection, "SELECT count(*) FROM disputes WHERE opened_on IS NOT NULL"),
         "refunded_beyond_charge": _count(connection, REFUNDED_BEYOND),
         "charged_twice": len(payments) + len(invoices),
         "payments_charged_twice": payments[:OFFENDERS_MAX],
@@ -37,7 +44,8 @@ def build_report(connection: sqlite3.Connection) -> dict[str, Any]:
 
 def _list_payments_charged_twice(connection: sqlite3.Connection) -> list[str]:
     rows = connection.execute(
-        "SELECT account_code, payment_ref FROM charges WHERE state = 'succeeded'"
+        "SELECT account_code, payment_ref FROM charges c WHERE state = 'succeeded'"
+        f" AND {DISPUTED} < amount_minor"
         " GROUP BY account_code, payment_ref HAVING count(*) > 1 ORDER BY 1, 2"
     )
     return [f"{row['account_code']}/{row['payment_ref']}" for row in rows]
@@ -48,7 +56,8 @@ def _list_invoices_overcharged(connection: sqlite3.Connection) -> list[str]:
         "SELECT account_code, invoice_ref FROM charges c WHERE state = 'succeeded'"
         " GROUP BY account_code, invoice_ref"
         " HAVING sum(amount_minor - (SELECT coalesce(sum(r.amount_minor), 0) FROM refunds r"
-        " WHERE r.charge_id = c.id AND r.state = 'succeeded')) > max(invoice_total_minor)"
+        f" WHERE r.charge_id = c.id AND r.state = 'succeeded') - {DISPUTED})"
+        " > max(invoice_total_minor)"
         " ORDER BY 1, 2"
     )
     return [f"{row['account_code']}/{row['invoice_ref']}" for row in rows]

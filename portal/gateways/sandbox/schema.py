@@ -39,6 +39,23 @@ CREATE INDEX IF NOT EXISTS refunds_charge ON refunds(charge_id);
 CREATE INDEX IF NOT EXISTS refunds_unpaid ON refunds(account_code)
   WHERE payout_id IS NULL AND state = 'succeeded';
 CREATE INDEX IF NOT EXISTS refunds_payout ON refunds(payout_id) WHERE payout_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS disputes(
+  id INTEGER PRIMARY KEY, account_code TEXT NOT NULL, gateway_ref TEXT NOT NULL,
+  charge_id INTEGER NOT NULL UNIQUE REFERENCES charges(id), merchant_ref TEXT NOT NULL,
+  amount_minor INTEGER NOT NULL DEFAULT 0, currency TEXT NOT NULL, charged_on TEXT NOT NULL,
+  open_after INTEGER NOT NULL, reason_code TEXT NOT NULL, is_winnable INTEGER NOT NULL,
+  fee_minor INTEGER NOT NULL DEFAULT 0, event_fault TEXT, opened_on TEXT, respond_by TEXT,
+  closed_on TEXT, is_answered INTEGER NOT NULL DEFAULT 0,
+  state TEXT NOT NULL DEFAULT 'planned'
+    CHECK(state IN ('planned', 'needs_response', 'under_review', 'won', 'lost', 'dropped')),
+  payout_id INTEGER, reversal_payout_id INTEGER, UNIQUE(account_code, gateway_ref));
+CREATE INDEX IF NOT EXISTS disputes_live ON disputes(account_code, state);
+CREATE INDEX IF NOT EXISTS disputes_payout ON disputes(payout_id) WHERE payout_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS disputes_reversal ON disputes(reversal_payout_id)
+  WHERE reversal_payout_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS dispute_orders(
+  account_code TEXT NOT NULL, idempotency_key TEXT NOT NULL, request_hash BLOB NOT NULL,
+  dispute_id INTEGER NOT NULL REFERENCES disputes(id), PRIMARY KEY(account_code, idempotency_key));
 CREATE TABLE IF NOT EXISTS injected(
   id INTEGER PRIMARY KEY, kind TEXT NOT NULL, account_code TEXT NOT NULL,
   merchant_ref TEXT NOT NULL, at REAL NOT NULL);

@@ -6,6 +6,7 @@ Nothing here repairs anything: a proof that fails names the rows, and a person d
 from typing import NamedTuple
 
 from portal.queries.checks._batches import BATCH_CHECKS
+from portal.queries.checks._disputes import DISPUTE_CHECKS
 from portal.queries.checks._documents import DOCUMENT_CHECKS
 from portal.queries.checks._gateway import (
     Difference,
@@ -40,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     *DOCUMENT_CHECKS,
     *PAYMENT_CHECKS,
     *REFUND_CHECKS,
+    *DISPUTE_CHECKS,
     *BATCH_CHECKS,
 )
 

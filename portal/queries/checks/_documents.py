@@ -102,6 +102,9 @@ DOCUMENT_CHECKS = (
             # What was given back was credit of its payment first, and is used up.
             " UNION ALL SELECT payment_id, 'payer credit', amount_minor FROM refunds"
             " WHERE state = 'succeeded'"
+            # So is what a dispute took, until it is won.
+            " UNION ALL SELECT payment_id, 'payer credit', amount_minor FROM disputes"
+            " WHERE state <> 'won'"
             ") AS applied GROUP BY source_id, kind",
         ),
     ),

@@ -41,11 +41,16 @@ class GatewayEffect(Protocol):
     def refunded_minor(self) -> int:
         """What was given back of it."""
 
+    @property
+    def disputed_minor(self) -> int:
+        """What disputes have taken of it that are open or lost."""
+
 
 class OurAttempt(NamedTuple):
     """An attempt through one gateway account, as far as the gateway could know it.
 
-    Shape: `refunding_minor` is what the gateway may have given back without our knowing yet.
+    Shape: `refunding_minor` is what the gateway may have given back without our knowing yet, and
+    `disputing_minor` what disputes took that it may have let go.
     """
 
     id: UUID
@@ -58,6 +63,8 @@ class OurAttempt(NamedTuple):
     state: str
     refunded_minor: int = 0
     refunding_minor: int = 0
+    disputed_minor: int = 0
+    disputing_minor: int = 0
 
 
 class DifferenceKind(StrEnum):
@@ -87,12 +94,19 @@ def list_our_attempts(gateway_account_id: UUID) -> list[OurAttempt]:
     """List every attempt through one gateway account, by its reference."""
     rows = fetch_plain(
         "SELECT t.id, t.merchant_ref, t.payment_id, i.id, i.total_minor, t.amount_minor,"
-        " t.currency, t.state, COALESCE(r.refunded, 0)::bigint, COALESCE(r.refunding, 0)::bigint"
+        # The gateway says of a charge that a dispute took for good that it succeeded.
+        " t.currency, CASE WHEN t.state = 'returned' AND d.lost THEN 'succeeded' ELSE t.state END,"
+        " COALESCE(r.refunded, 0)::bigint, COALESCE(r.refunding, 0)::bigint,"
+        " COALESCE(d.disputed, 0)::bigint, COALESCE(d.disputing, 0)::bigint"
         " FROM payment_attempts t JOIN payments y ON y.id = t.payment_id"
         " LEFT JOIN invoices i ON i.id = y.invoice_id LEFT JOIN (SELECT attempt_id,"
         " sum(amount_minor) FILTER (WHERE state = 'succeeded') AS refunded,"
         " sum(amount_minor) FILTER (WHERE state = 'submitted') AS refunding"
-        " FROM refunds GROUP BY attempt_id) r ON r.attempt_id = t.id"
+        " FROM refunds GROUP BY attempt_id) r ON r.attempt_id = t.id LEFT JOIN (SELECT attempt_id,"
+        " bool_or(state = 'lost') AS lost,"
+        " sum(amount_minor) FILTER (WHERE state <> 'won') AS disputed,"
+        " sum(amount_minor) FILTER (WHERE state NOT IN ('won', 'lost')) AS disputing"
+        " FROM disputes GROUP BY attempt_id) d ON d.attempt_id = t.id"
         " WHERE t.gateway_account_id = %s ORDER BY t.merchant_ref",
         (gateway_account_id,),
     )
@@ -138,6 +152,14 @@ def _compare_known(
                 f"{_amount(attempt.refunded_minor, attempt.currency)} given back",
                 f"{_amount(effect.refunded_minor, effect.currency)} given back",
             )
+        kept = attempt.disputed_minor - effect.disputed_minor
+        if not 0 <= kept <= attempt.disputing_minor:
+            yield Difference(
+                DifferenceKind.AMOUNT_DIFFERS,
+                effect.merchant_ref,
+                f"{_amount(attempt.disputed_minor, attempt.currency)} disputed",
+                f"{_amount(effect.disputed_minor, effect.currency)} disputed",
+            )
         state = AttemptState(attempt.state)
         if state not in _IN_FLIGHT and state.value != str(effect.state):
             yield Difference(
@@ -156,7 +178,12 @@ def _missing_there(
 
 
 def _charged_twice(effects: Sequence[GatewayEffect]) -> Iterator[Difference]:
-    kept = [effect for effect in effects if str(effect.state) == AttemptState.SUCCEEDED]
+    kept = [
+        effect
+        for effect in effects
+        if str(effect.state) == AttemptState.SUCCEEDED
+        and effect.disputed_minor < effect.amount_minor
+    ]
     for references in (
         Counter(effect.merchant_ref for effect in effects),
         Counter(effect.payment_ref for effect in kept if effect.payment_ref),
@@ -178,7 +205,7 @@ def _overcharged(
             continue
         if str(effect.state) == AttemptState.SUCCEEDED:
             invoice = (attempt.invoice_id, attempt.invoice_total_minor, effect.currency)
-            charged[invoice] += effect.amount_minor - effect.refunded_minor
+            charged[invoice] += effect.amount_minor - effect.refunded_minor - effect.disputed_minor
     for (invoice_id, total_minor, currency), amount_minor in charged.items():
         if amount_minor > total_minor:
             yield Difference(

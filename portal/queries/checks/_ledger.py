@@ -1,7 +1,7 @@
 """Proofs that the accounts hold what the documents say, and that each move has its entry."""
 
 from portal.domain.ledger import AccountKind, EntryKind
-from portal.queries.checks._proof import Check, balance, match, moved
+from portal.queries.checks._proof import LOST_WHOLE, Check, balance, match, moved
 
 _ISSUED = "state IN ('issued', 'voided')"
 _PAID_OUT = (
@@ -63,7 +63,7 @@ _PER_PAYER = (
 _PER_ACCOUNT = (
     Check(
         "gateway_clearing",
-        "Each gateway holds what succeeded, less returns, refunds, its fees and what it paid out.",
+        "Each gateway holds what succeeded, less what went back, its fees and what it paid out.",
         balance(
             AccountKind.GATEWAY_CLEARING,
             ("code", "currency"),
@@ -73,6 +73,9 @@ _PER_ACCOUNT = (
             " WHERE state IN ('succeeded', 'returned')"
             " UNION ALL SELECT gateway_account_id, currency, -amount_minor FROM refunds"
             " WHERE state = 'succeeded'"
+            " UNION ALL SELECT d.gateway_account_id, d.currency, -d.fee_minor - CASE"
+            " WHEN d.state <> 'won' AND t.state = 'succeeded' THEN d.amount_minor ELSE 0 END"
+            " FROM disputes d JOIN payment_attempts t ON t.id = d.attempt_id"
             " UNION ALL SELECT gateway_account_id, currency, -net_minor - fees_minor"
             f" FROM ({_PAID_OUT}) AS paid_out"
             ") AS s JOIN gateway_accounts g ON g.id = s.gateway_account_id"
@@ -140,12 +143,13 @@ _PER_ACCOUNT = (
     ),
     Check(
         "return_fees",
-        "The fees of returns are those of the returned attempts.",
+        "The fees of returns are those of the returned attempts and of the disputes.",
         balance(
             AccountKind.RETURN_FEES,
             ("currency",),
-            "SELECT currency, sum(return_fee_minor) AS expected FROM payment_attempts"
-            " WHERE state = 'returned' GROUP BY currency",
+            "SELECT currency, sum(fee_minor) AS expected FROM (SELECT currency,"
+            " return_fee_minor AS fee_minor FROM payment_attempts WHERE state = 'returned'"
+            " UNION ALL SELECT currency, fee_minor FROM disputes) AS kept GROUP BY currency",
         ),
     ),
     Check(
@@ -184,6 +188,8 @@ _MEASURED_BY = {
     EntryKind.PAYMENT_RETURNED: (AccountKind.GATEWAY_CLEARING, "-"),
     EntryKind.PAYMENT_RECORDED: (AccountKind.BANK, ""),
     EntryKind.REFUND_SUCCEEDED: (AccountKind.GATEWAY_CLEARING, "-"),
+    EntryKind.DISPUTE_OPENED: (AccountKind.GATEWAY_CLEARING, "-"),
+    EntryKind.DISPUTE_WON: (AccountKind.GATEWAY_CLEARING, ""),
     EntryKind.CREDIT_APPLIED: (AccountKind.PAYER_CREDITS, ""),
     EntryKind.DEPOSIT_RECEIVED: (AccountKind.DEPOSITS_HELD, "-"),
     EntryKind.DEPOSIT_APPLIED: (AccountKind.DEPOSITS_HELD, ""),
@@ -229,7 +235,16 @@ _ENTRIES = (
         "SELECT id AS source_id, 'payment_succeeded' AS kind, amount_minor AS expected"
         " FROM payment_attempts WHERE state IN ('succeeded', 'returned')"
         " UNION ALL SELECT id, 'payment_returned', amount_minor + return_fee_minor"
-        " FROM payment_attempts WHERE state = 'returned'",
+        " FROM payment_attempts WHERE state = 'returned'"
+        f" AND id NOT IN (SELECT attempt_id FROM ({LOST_WHOLE}) AS lost)",
+    ),
+    _entries(
+        "entries_of_disputes",
+        "Each dispute has one entry over what it took with its fee, and one when it was won.",
+        (EntryKind.DISPUTE_OPENED, EntryKind.DISPUTE_WON),
+        "SELECT id AS source_id, 'dispute_opened' AS kind, amount_minor + fee_minor AS expected"
+        " FROM disputes UNION ALL SELECT id, 'dispute_won', amount_minor FROM disputes"
+        " WHERE state = 'won'",
     ),
     _entries(
         "entries_of_refunds",

@@ -1,6 +1,6 @@
 """Proofs over payments, attempts, messages and what gateways paid out."""
 
-from portal.queries.checks._proof import WITHDRAWN, Check, compare
+from portal.queries.checks._proof import LOST_WHOLE, WITHDRAWN, Check, compare
 
 _SETTLED = "('succeeded', 'partially_refunded', 'refunded')"
 _OPEN = "('scheduled', 'processing', 'requires_action')"
@@ -37,6 +37,8 @@ PAYMENT_CHECKS = (
             " UNION ALL SELECT payment_id, amount_minor FROM payer_credits"
             " WHERE payment_id IS NOT NULL"
             f" UNION ALL SELECT payment_id, -amount_minor FROM ({WITHDRAWN}) AS withdrawn"
+            # A payment of which a dispute took everything and was lost has failed.
+            f" UNION ALL SELECT payment_id, -amount_minor FROM ({LOST_WHOLE}) AS lost"
             ") AS used GROUP BY payment_id",
         ),
     ),
@@ -78,12 +80,13 @@ PAYMENT_CHECKS = (
     ),
     Check(
         "charged_within_total",
-        "No invoice was charged, by all its payments less what was given back, beyond its total.",
+        "No invoice was charged, by all its payments less what went back, beyond its total.",
         "SELECT i.id::text, i.series || ' ' || i.number AS label, i.total_minor AS expected,"
-        " sum(t.amount_minor - y.refunded_minor)::bigint AS found FROM payment_attempts t"
-        " JOIN payments y ON y.id = t.payment_id JOIN invoices i ON i.id = y.invoice_id"
+        " sum(t.amount_minor - y.refunded_minor - y.disputed_minor)::bigint AS found"
+        " FROM payment_attempts t JOIN payments y ON y.id = t.payment_id"
+        " JOIN invoices i ON i.id = y.invoice_id"
         " WHERE t.state = 'succeeded' GROUP BY i.id, i.series, i.number, i.total_minor"
-        " HAVING sum(t.amount_minor - y.refunded_minor) > i.total_minor",
+        " HAVING sum(t.amount_minor - y.refunded_minor - y.disputed_minor) > i.total_minor",
     ),
     Check(
         "gateway_references",

@@ -15,6 +15,14 @@ WITHDRAWN = (
 )
 
 
+# Lost disputes about the whole of what an attempt had brought: the attempt counts as returned.
+LOST_WHOLE = (
+    "SELECT d.id, d.payment_id, d.attempt_id, d.amount_minor FROM disputes d"
+    " JOIN payment_attempts t ON t.id = d.attempt_id AND t.state = 'returned'"
+    " WHERE d.state = 'lost'"
+)
+
+
 class Check(NamedTuple):
     """One proof over the books of the organisation in scope.
 

@@ -27,7 +27,9 @@ from rules.reasons import NEVER_RETRIED, ReasonClass, find_reason
 
 _COLUMNS = (
     "y.id, y.version, y.state, y.method, y.currency, y.amount_minor, y.reserved_minor,"
-    " y.refunded_minor, y.refunding_minor, COALESCE(u.allocated, 0)::bigint AS allocated_minor,"
+    " y.refunded_minor, y.refunding_minor, y.disputed_minor, EXISTS (SELECT FROM disputes d"
+    " WHERE d.payment_id = y.id AND d.state IN ('needs_response', 'under_review')) AS is_disputed,"
+    " COALESCE(u.allocated, 0)::bigint AS allocated_minor,"
     " COALESCE(c.kept, 0)::bigint AS credit_minor, y.payer_id, p.name AS payer,"
     f" y.invoice_id, {INVOICE_NUMBER} AS invoice_number, i.open_minor AS invoice_open_minor,"
     " m.reference AS mandate_reference, y.started_on, y.next_attempt_on, y.attempts_count,"
@@ -61,6 +63,7 @@ class PaymentRow(NamedTuple):
     Shape: `credit_minor` is what is left of what it brought beyond the invoice; `reference` is that
     of money recorded by a person; `reason_code` is that of the last decline or return. `moved_by`
     is who chose the day that is planned, and `moved_from` the one it was planned for before.
+    `is_disputed` says that a dispute is open.
     """
 
     id: UUID
@@ -72,6 +75,8 @@ class PaymentRow(NamedTuple):
     reserved_minor: int
     refunded_minor: int
     refunding_minor: int
+    disputed_minor: int
+    is_disputed: bool
     allocated_minor: int
     credit_minor: int
     payer_id: UUID
@@ -103,7 +108,8 @@ class PaymentRow(NamedTuple):
     @property
     def refundable_minor(self) -> int:
         """What can still be given back of it, if anything can."""
-        return self.amount_minor - self.refunded_minor - self.refunding_minor
+        gone_minor = self.refunded_minor + self.refunding_minor + self.disputed_minor
+        return self.amount_minor - gone_minor
 
     @property
     def is_refundable(self) -> bool:
@@ -112,6 +118,7 @@ class PaymentRow(NamedTuple):
             self.state in REFUNDABLE_PAYMENT_STATES
             and self.method is PaymentMethod.MANDATE
             and self.worklist not in CONTESTED_WORKLISTS
+            and not self.is_disputed
             and self.refundable_minor > 0
         )
 

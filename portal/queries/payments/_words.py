@@ -1,5 +1,6 @@
 """Words for payments that more than one reading needs: the number of an invoice, why it failed."""
 
+from portal.domain.disputes import LOST_WORKLIST
 from portal.domain.payments import CONTESTED_WORKLISTS, STOPPED_REASON
 from portal.queries.invoices import document_number
 from rules.reasons import find_reason
@@ -25,6 +26,7 @@ WORKLIST_SENTENCES = {
     "gateway_trouble": "The gateway could not be reached; nothing was sent.",
     "outcome_unknown": "The gateway has not said yet what became of it.",
     "mismatch": "The gateway speaks of another amount, currency or reference.",
+    LOST_WORKLIST: "The payer's bank took money of it back, and the dispute was lost.",
     CONTRADICTED_WORKLIST: "The gateway says something else than what is booked here.",
 }
 

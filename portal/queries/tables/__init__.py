@@ -43,6 +43,7 @@ from portal.queries.tables._text import read_text, write_text
 from portal.queries.tables._values import SPANS
 from portal.queries.tables.attempts import ATTEMPT_TABLE
 from portal.queries.tables.cases import CASE_TABLE
+from portal.queries.tables.disputes import DISPUTE_TABLE
 from portal.queries.tables.invoices import INVOICE_TABLE
 from portal.queries.tables.items import ITEM_TABLE, items_of_run
 from portal.queries.tables.messages import (
@@ -60,12 +61,14 @@ from portal.queries.tables.payments import (
 from portal.queries.tables.refunds import REFUND_TABLE
 from portal.queries.tables.runs import RUN_TABLE
 from portal.queries.tables.schedules import SCHEDULE_TABLE
+from portal.queries.tables.sequences import SEQUENCE_TABLE
 
 TABLES = (
     INVOICE_TABLE,
     PAYMENT_TABLE,
     ATTEMPT_TABLE,
     REFUND_TABLE,
+    DISPUTE_TABLE,
     PAYER_TABLE,
     RUN_TABLE,
     MESSAGE_TABLE,
@@ -77,6 +80,7 @@ __all__ = [
     "ATTEMPT_TABLE",
     "CASE_TABLE",
     "COUNT_MAX",
+    "DISPUTE_TABLE",
     "INBOX_TABLE",
     "INVOICE_TABLE",
     "ITEM_TABLE",
@@ -91,6 +95,7 @@ __all__ = [
     "ROWS_MAX",
     "RUN_TABLE",
     "SCHEDULE_TABLE",
+    "SEQUENCE_TABLE",
     "SPANS",
     "TABLES",
     "WORKLISTS",

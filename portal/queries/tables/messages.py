@@ -24,6 +24,9 @@ ARRIVED_KINDS = (
     Option("charge.returned", "Payment returned"),
     Option("refund.succeeded", "Refund succeeded"),
     Option("refund.failed", "Refund failed"),
+    Option("dispute.opened", "Dispute opened"),
+    Option("dispute.won", "Dispute won"),
+    Option("dispute.lost", "Dispute lost"),
     Option("payout.paid", "Payout paid"),
 )
 

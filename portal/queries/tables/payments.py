@@ -33,6 +33,7 @@ WORKLISTS = {
     "outcome_unknown": "Outcome unknown for long",
     "mismatch": "Answer does not fit",
     "conflicting_outcome": "Contradicting outcomes",
+    "dispute_lost": "Dispute lost",
 }
 _STATES = (
     Option(

@@ -71,16 +71,21 @@ def apply_credits(
     with transaction():
         sources, debts = _lock(sorted(set(payer_ids)))
         uses = _decide(rule_set, sources, debts)
-        if uses:
-            _write_allocations(uses, business_on)
-            _raise_invoices(uses)
-            _raise_sources(uses)
-            _post(uses, business_on)
-            record_events(_events(uses), actor=actor, now=now)
+        book_uses(uses, business_on, actor=actor, now=now)
         applied: Counter[UUID] = Counter()
         for use in uses:
             applied[use.debt.payer_id] += use.amount_minor
         return [_result(payer_id, applied[payer_id]) for payer_id in payer_ids]
+
+
+def book_uses(uses: Sequence[Use], business_on: date, *, actor: Actor, now: datetime) -> None:
+    """Settle invoices from sources that are locked, inside the open transaction."""
+    if uses:
+        _write_allocations(uses, business_on)
+        _raise_invoices(uses)
+        _raise_sources(uses)
+        _post(uses, business_on)
+        record_events(_events(uses), actor=actor, now=now)
 
 
 def _result(payer_id: UUID, applied_minor: int) -> ItemResult:

@@ -70,7 +70,11 @@ def reverse_allocations(
             _post(reversals, [each for each in live if each.payer_credit_id], business_on)
         withdrawn = _withdraw(left_over, live)
         happened = [("invoice.reopened", invoice_id) for invoice_id in _invoice_ids(live)]
-        happened += (("payer_credit.withdrawn", left_over[each][0]) for each in withdrawn)
+        happened += (
+            ("payer_credit.withdrawn", credit_id)
+            for each in withdrawn
+            for credit_id in left_over[each][0]
+        )
         record_events(happened, actor=actor, now=now)
     by_payment: dict[UUID, list[Live]] = {payment_id: [] for payment_id in payment_ids}
     for each in live:
@@ -97,14 +101,18 @@ def _invoice_ids(allocations: Iterable[Live]) -> list[UUID]:
     return sorted({each.invoice_id for each in allocations})
 
 
-def _lock_credits(payment_ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, int]]:
-    """Lock what payments left over: the credit and its unused amount per payment."""
+def _lock_credits(payment_ids: Sequence[UUID]) -> dict[UUID, tuple[list[UUID], int]]:
+    """Lock what payments left over: the credits and their unused amount per payment."""
     rows = fetch_plain(
         "SELECT payment_id, id, left_minor FROM payer_credits WHERE payment_id = ANY(%s)"
         " ORDER BY id FOR UPDATE",
         (payment_ids,),
     )
-    return {payment_id: (credit_id, left_minor) for payment_id, credit_id, left_minor in rows}
+    found: dict[UUID, tuple[list[UUID], int]] = {}
+    for payment_id, credit_id, left_minor in rows:
+        credit_ids, left = found.get(payment_id, ([], 0))
+        found[payment_id] = [*credit_ids, credit_id], left + left_minor
+    return found
 
 
 def _list_live(payment_ids: Sequence[UUID]) -> list[Live]:
@@ -185,7 +193,7 @@ def _post(reversals: dict[UUID, UUID], from_credit: Sequence[Live], business_on:
     book.write()
 
 
-def _withdraw(left_over: dict[UUID, tuple[UUID, int]], live: Iterable[Live]) -> Counter[UUID]:
+def _withdraw(left_over: dict[UUID, tuple[list[UUID], int]], live: Iterable[Live]) -> Counter[UUID]:
     """Leave nothing usable of the credits and say how much each payment's credit had been."""
     withdrawn = Counter({payment_id: left for payment_id, (_, left) in left_over.items()})
     for each in live:
@@ -196,6 +204,6 @@ def _withdraw(left_over: dict[UUID, tuple[UUID, int]], live: Iterable[Live]) -> 
     execute(
         "UPDATE payer_credits SET applied_minor = amount_minor"
         " WHERE id = ANY(%s) AND applied_minor < amount_minor",
-        ([credit_id for credit_id, _ in left_over.values()],),
+        ([credit_id for credit_ids, _ in left_over.values() for credit_id in credit_ids],),
     )
     return +withdrawn

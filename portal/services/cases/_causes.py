@@ -26,6 +26,17 @@ _WEBHOOK = (
     " WHERE m.organisation_id = %(o)s AND m.state IN ('ready', 'parked')"
     " AND m.received_at < %(webhook_at)s"
 )
+_REFUND = (
+    "SELECT 'refund', r.id, r.merchant_ref, COALESCE(r.first_sent_at, r.created_at),"
+    " r.amount_minor, r.currency, '{}'::jsonb FROM refunds r WHERE r.organisation_id = %(o)s"
+    " AND r.state = 'submitted' AND COALESCE(r.first_sent_at, r.created_at) < %(refund_at)s"
+)
+_DISPUTE = (
+    "SELECT 'dispute', d.id, d.gateway_ref, d.opened_on::timestamp AT TIME ZONE 'UTC',"
+    " d.amount_minor, d.currency, jsonb_build_object('respond_by', d.respond_by)"
+    " FROM disputes d WHERE d.organisation_id = %(o)s AND d.state = 'needs_response'"
+    " AND d.respond_by <= %(dispute_on)s"
+)
 # A run that a brake holds back stands still because somebody wants it so.
 _RUN = (
     "SELECT 'run', r.id, 'Run ' || r.number, p.at, NULL::bigint, %(currency)s,"
@@ -98,6 +109,8 @@ CAUSES: Mapping[CaseKind, str] = {
     CaseKind.UNKNOWN_OUTCOME_LATE: (
         f"{_ATTEMPT} AND a.state = 'unknown' AND {_SENT_AT} < %(unknown_at)s"
     ),
+    CaseKind.REFUND_LATE: _REFUND,
+    CaseKind.DISPUTE_DUE: _DISPUTE,
     CaseKind.WEBHOOK_STUCK: _WEBHOOK,
     CaseKind.RUN_STUCK: _RUN,
     CaseKind.PAYOUT_LATE: _PAYOUT_LATE,

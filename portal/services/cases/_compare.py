@@ -127,7 +127,10 @@ def _list_moving(gateway_account_id: UUID, since_at: datetime) -> set[str]:
         "SELECT a.merchant_ref FROM payment_attempts a WHERE a.gateway_account_id = %(account)s"
         " AND (a.decided_at >= %(since)s OR EXISTS (SELECT FROM refunds r WHERE"
         " (r.organisation_id, r.attempt_id) = (a.organisation_id, a.id)"
-        " AND r.decided_at >= %(since)s))"
+        " AND r.decided_at >= %(since)s) OR EXISTS (SELECT FROM disputes d WHERE"
+        " (d.organisation_id, d.attempt_id) = (a.organisation_id, a.id)"
+        " AND (d.created_at >= %(since)s OR EXISTS (SELECT FROM events e WHERE e.subject_id = d.id"
+        " AND e.organisation_id = d.organisation_id AND e.happened_at >= %(since)s))))"
         " UNION SELECT m.content->>'merchant_ref' FROM inbox_messages m"
         " WHERE m.gateway_account_id = %(account)s AND m.state = 'ready'",
         {"account": gateway_account_id, "since": since_at},

@@ -30,6 +30,8 @@ class Limits(NamedTuple):
     payout_business_days: int
     bank_business_days: int
     clearing_days: int
+    refund_hours: float = 24.0
+    dispute_days: int = 3
 
 
 class Watched(NamedTuple):
@@ -50,6 +52,8 @@ def limits_of() -> Limits:
         config.late_payout_days,
         config.late_bank_days,
         config.late_clearing_days,
+        config.late_refund_hours,
+        config.due_dispute_days,
     )
 
 
@@ -127,6 +131,8 @@ def _limits_in_time(limits: Limits, now: datetime) -> dict[str, Any]:
         "result_at": now - timedelta(hours=limits.result_hours),
         "unknown_at": now - timedelta(hours=limits.unknown_hours),
         "webhook_at": now - timedelta(hours=limits.webhook_hours),
+        "refund_at": now - timedelta(hours=limits.refund_hours),
+        "dispute_on": today + timedelta(days=limits.dispute_days),
         "run_at": now - timedelta(minutes=limits.run_minutes),
         "payout_on": business_days_ago(limits.payout_business_days),
         "bank_on": business_days_ago(limits.bank_business_days),

@@ -32,6 +32,7 @@ from portal.services.messages._errands import (
     write_followers,
     write_questions,
 )
+from portal.services.messages._handling import Trouble, settle_arrived
 from portal.services.messages._inbox import (
     AccountNotFound,
     events_cursor,
@@ -51,6 +52,7 @@ __all__ = [
     "MessageNeeded",
     "MessageNeedless",
     "MessageUnderWay",
+    "Trouble",
     "WithdrawReasonInvalid",
     "claim_messages",
     "events_cursor",
@@ -66,6 +68,7 @@ __all__ = [
     "request_missing_events",
     "request_payouts",
     "send_message_again",
+    "settle_arrived",
     "store_events",
     "withdraw_message",
     "withdraw_messages",

@@ -4,13 +4,16 @@ Nothing is sent from here: a message goes back to the queue, and whoever leases 
 state of its attempt whether anything is sent at all.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from portal.db import current_organisation_id, transaction
+from portal.domain.disputes import OPEN_DISPUTE_STATES, DisputeState
 from portal.domain.errors import Conflict, Invalid
 from portal.domain.messages import (
+    DISPUTE_ORDER_KINDS,
     INBOX_MOVES,
     MESSAGE_MOVES,
     ORDER_KINDS,
@@ -24,6 +27,7 @@ from portal.domain.payments import (
     AttemptState,
 )
 from portal.domain.refunds import UNSENT_REFUND_STATES, RefundState
+from portal.domain.states import State
 from portal.domain.users import Actor
 from portal.queries.messages import UNDER_WAY, MessageMissing
 from portal.queue import ring
@@ -34,6 +38,21 @@ from portal.sql import execute, fetch_one
 REASON_CHARACTERS_MAX = 500
 # Attempts and refunds that only their message brings on: without it they would wait for ever.
 _CARRIED_STATES = (AttemptState.CREATED, AttemptState.SENDING, RefundState.APPROVED)
+
+
+About = AttemptState | RefundState | DisputeState
+
+
+# In which states of what it is about a message still has something to do.
+_CARRIES_ON: Mapping[MessageKind, Sequence[State]] = {
+    MessageKind.CHARGE: UNDECIDED_ATTEMPT_STATES,
+    MessageKind.QUERY: ASKABLE_ATTEMPT_STATES,
+    MessageKind.REFUND: (*UNSENT_REFUND_STATES, RefundState.SUBMITTED),
+    MessageKind.REFUND_QUERY: (RefundState.SUBMITTED,),
+    MessageKind.DISPUTE_ANSWER: (DisputeState.UNDER_REVIEW,),
+    MessageKind.DISPUTE_ACCEPT: (DisputeState.LOST,),
+    MessageKind.DISPUTE_QUERY: OPEN_DISPUTE_STATES,
+}
 
 
 class MessageUnderWay(Conflict):
@@ -110,7 +129,8 @@ def withdraw_message(*, message_id: UUID, reason: str, actor: Actor, now: dateti
         if row.is_under_way:
             raise MessageUnderWay
         about = _about(row)
-        if row.kind in ORDER_KINDS and about in _CARRIED_STATES:
+        is_carried = row.kind in ORDER_KINDS and about in _CARRIED_STATES
+        if about is not None and (is_carried or _is_waited_for(row.kind, about)):
             raise MessageNeeded(label=about.label)
         execute(
             "UPDATE messages SET state = %s, done_at = clock_timestamp()"
@@ -163,25 +183,25 @@ def handle_message_again(*, inbox_message_id: UUID, actor: Actor, now: datetime)
         ring(DELIVERY_BELL)
 
 
-def _about(row: Any) -> AttemptState | RefundState | None:
-    """Return the state of the attempt or refund that a message is about."""
+def _is_waited_for(kind: str, about: About) -> bool:
+    """Say whether the gateway does not know yet what a person has said to a dispute."""
+    return kind in DISPUTE_ORDER_KINDS and about in (DisputeState.UNDER_REVIEW, DisputeState.LOST)
+
+
+def _about(row: Any) -> About | None:
+    """Return the state of the attempt, refund or dispute that a message is about."""
+    if row.dispute_state:
+        return DisputeState(row.dispute_state)
     if row.refund_state:
         return RefundState(row.refund_state)
     return AttemptState(row.attempt_state) if row.attempt_state else None
 
 
-def _is_over(kind: MessageKind, about: AttemptState | RefundState | None) -> bool:
+def _is_over(kind: MessageKind, about: About | None) -> bool:
     """Say whether the queue would find nothing to do with a message."""
-    match kind:
-        case MessageKind.CHARGE:
-            return about is not None and about not in UNDECIDED_ATTEMPT_STATES
-        case MessageKind.QUERY:
-            return about not in ASKABLE_ATTEMPT_STATES
-        case MessageKind.REFUND:
-            return about not in (*UNSENT_REFUND_STATES, RefundState.SUBMITTED)
-        case MessageKind.REFUND_QUERY:
-            return about is not RefundState.SUBMITTED
-    return False
+    if kind is MessageKind.CHARGE and about is None:
+        return False
+    return kind in _CARRIES_ON and about not in _CARRIES_ON[kind]
 
 
 def _lock(message_id: UUID) -> Any:
@@ -194,10 +214,12 @@ def _lock(message_id: UUID) -> Any:
     # Only a statement behind the lock sees what was committed while this one waited for it.
     row = fetch_one(
         f"SELECT m.kind, m.state, m.tries, m.last_error, m.aggregate_id, {UNDER_WAY}"
-        " AS is_under_way, a.state AS attempt_state, r.state AS refund_state FROM messages m"
+        " AS is_under_way, a.state AS attempt_state, r.state AS refund_state,"
+        " d.state AS dispute_state FROM messages m"
         " LEFT JOIN payment_attempts a"
         " ON (a.organisation_id, a.id) = (m.organisation_id, m.aggregate_id)"
         " LEFT JOIN refunds r ON (r.organisation_id, r.id) = (m.organisation_id, m.aggregate_id)"
+        " LEFT JOIN disputes d ON (d.organisation_id, d.id) = (m.organisation_id, m.aggregate_id)"
         " WHERE m.organisation_id = %s AND m.id = %s",
         scope,
     )

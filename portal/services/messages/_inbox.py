@@ -16,6 +16,9 @@ from portal.services.gateways import gateway_access
 from portal.services.messages._delivery import DELIVERY_BELL
 from portal.sql import execute, fetch, fetch_one
 
+# What an event may say of days beside the fields that every event has.
+DAY_NAMES = ("returned_on", "opened_on", "respond_by", "closed_on")
+
 
 class AccountNotFound(NotFound):
     """There is no gateway account {account_code} here."""
@@ -34,7 +37,7 @@ def list_inbox_organisations() -> list[UUID]:
 
 
 def list_query_organisations() -> list[UUID]:
-    """Name the organisations with an attempt or refund whose outcome is to be asked for."""
+    """Name the organisations with an attempt, refund or dispute that is to be asked about."""
     with sweeping():
         rows = fetch(
             "SELECT DISTINCT g.organisation_id FROM gateway_accounts g WHERE EXISTS (SELECT"
@@ -42,6 +45,9 @@ def list_query_organisations() -> list[UUID]:
             " AND a.state IN ('pending', 'unknown') AND a.next_query_at <= clock_timestamp())"
             " OR EXISTS (SELECT FROM refunds r WHERE r.organisation_id = g.organisation_id"
             " AND r.state = 'submitted' AND r.next_query_at <= clock_timestamp())"
+            " OR EXISTS (SELECT FROM disputes d WHERE d.organisation_id = g.organisation_id"
+            " AND d.state IN ('needs_response', 'under_review')"
+            " AND d.next_query_at <= clock_timestamp())"
         )
     return [row.organisation_id for row in rows]
 
@@ -123,5 +129,5 @@ def _content(event: GatewayEvent) -> dict[str, Any]:
         "reason_code": event.reason_code,
         "fee_minor": event.fee_minor,
         "occurred_at": event.occurred_at.isoformat(),
-        "returned_on": event.payload.get("returned_on"),
+        **{name: event.payload.get(name) for name in DAY_NAMES},
     }

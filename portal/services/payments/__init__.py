@@ -32,6 +32,7 @@ from portal.services.payments._move import (
     move_retry,
 )
 from portal.services.payments._plan import list_attempts_max
+from portal.services.payments._refunds import end_refunds
 from portal.services.payments._results import (
     AttemptResult,
     QueryPolicy,
@@ -73,6 +74,7 @@ __all__ = [
     "apply_results",
     "ask_gateway_now",
     "begin_sending",
+    "end_refunds",
     "handle_inbox",
     "list_askable",
     "list_attempts_max",

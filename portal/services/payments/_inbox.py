@@ -26,8 +26,8 @@ RESULT_KINDS = {
     EventKind.CHARGE_DECLINED.value: ResultKind.DECLINE,
     EventKind.CHARGE_RETURNED.value: ResultKind.RETURN,
 }
-# These are about refunds, which come after payments.
-OTHERS_KINDS = (EventKind.REFUND_SUCCEEDED.value, EventKind.REFUND_FAILED.value)
+# These are about refunds and disputes, which come after payments.
+OTHERS_KINDS = tuple(kind.value for kind in EventKind if kind.startswith(("refund.", "dispute.")))
 RETRY_SECONDS = 2.0
 TRIES_MAX = 8
 

@@ -1,4 +1,4 @@
-"""What a return does to refunds of the same payment: the bank was first, so they end."""
+"""What a return or dispute does to refunds of the same payment: the bank was first: they end."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,10 +16,18 @@ from portal.services.events import record_events
 from portal.sql import execute, fetch
 
 
-def end_refunds(payment_ids: Sequence[UUID], *, actor: Actor, now: datetime) -> None:
+def end_refunds(
+    payment_ids: Sequence[UUID],
+    *,
+    reason_code: str = CHARGE_RETURNED,
+    keeps_sent: bool = False,
+    actor: Actor,
+    now: datetime,
+) -> None:
     """Let refunds fail that were not sent yet, and reserve nothing more for the others.
 
-    Shape: what is with the gateway ends by its answer; there is nothing left that it could be of.
+    Shape: what is with the gateway ends by its answer; there is nothing left that it could be of,
+    unless `keeps_sent` says that it may still be of the rest.
     """
     rows = fetch(
         "UPDATE refunds SET state = %(failed)s, reason_code = %(code)s, decided_at = %(now)s,"
@@ -27,7 +35,7 @@ def end_refunds(payment_ids: Sequence[UUID], *, actor: Actor, now: datetime) -> 
         " AND state = ANY(%(unsent)s) RETURNING id",
         {
             "failed": REFUND_MOVES.next(RefundState.APPROVED, "fail").value,
-            "code": CHARGE_RETURNED,
+            "code": reason_code,
             "now": now,
             "o": current_organisation_id(),
             "payments": list(payment_ids),
@@ -35,9 +43,16 @@ def end_refunds(payment_ids: Sequence[UUID], *, actor: Actor, now: datetime) -> 
         },
     )
     execute(
-        "UPDATE payments SET refunding_minor = 0 WHERE organisation_id = %s AND id = ANY(%s)"
-        " AND refunding_minor > 0",
-        (current_organisation_id(), list(payment_ids)),
+        "UPDATE payments y SET refunding_minor = CASE WHEN %(keeps)s THEN (SELECT"
+        " COALESCE(sum(r.amount_minor), 0) FROM refunds r WHERE r.payment_id = y.id"
+        " AND r.state = %(submitted)s) ELSE 0 END"
+        " WHERE y.organisation_id = %(o)s AND y.id = ANY(%(payments)s) AND y.refunding_minor > 0",
+        {
+            "keeps": keeps_sent,
+            "submitted": RefundState.SUBMITTED.value,
+            "o": current_organisation_id(),
+            "payments": list(payment_ids),
+        },
     )
     kind = REFUND_MOVES.recorded("fail")
     record_events(((kind, row.id) for row in rows), actor=actor, now=now)

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from portal.domain.errors import Conflict
 from portal.domain.ledger import AccountKind, EntryKind
 from portal.domain.payments import OPEN_PAYMENT_STATES, PaymentState
 from portal.domain.users import Actor
@@ -17,6 +18,12 @@ from portal.services.rulesets import load_rule_set
 from portal.sql import fetch
 from rules.types import RetryDecision
 
+
+class PaymentDisputed(Conflict):
+    """The bank returned a payment of which a dispute has taken money already. Nothing was booked;
+    settle with the gateway which of the two is true."""
+
+
 # What is open again of the invoice waits for that payment's end and is then collected anew.
 COLLECTED_OTHERWISE = RetryDecision(
     "fail", None, None, "Another payment of the invoice is under way; the rest is collected later."
@@ -27,7 +34,9 @@ def book_returns(returned: Sequence[tuple[Any, Any]], *, actor: Actor, now: date
     """Reverse what the payments paid, post it with the fee, and decide what follows.
 
     Shape: (locked row, result) each.
+    Raises: PaymentDisputed.
     """
+    _refuse_disputed([row.payment_id for row, _ in returned])
     by_day: dict[date, list[tuple[Any, Any]]] = {}
     for row, result in returned:
         by_day.setdefault(result.effective_on or row.business_on, []).append((row, result))
@@ -62,6 +71,15 @@ def _book_day(
         changes.append(change)
     book.write()
     write_payments(changes)
+
+
+def _refuse_disputed(payment_ids: Sequence[UUID]) -> None:
+    disputed = fetch(
+        "SELECT id FROM payments WHERE id = ANY(%s) AND disputed_minor > 0 LIMIT 1",
+        (list(payment_ids),),
+    )
+    if disputed:
+        raise PaymentDisputed
 
 
 def _list_taken(payment_ids: Sequence[UUID]) -> set[UUID]:

@@ -11,6 +11,7 @@ from portal.domain.messages import MessageKind
 from portal.domain.payments import PAYMENT_MOVES, STOPPED_REASON, AttemptState, PaymentState
 from portal.domain.users import Actor
 from portal.ids import new_id, public_id
+from portal.queries.populations import DISPUTED, ON_WORKLIST
 from portal.queue import ring
 from portal.services.events import record_events
 from portal.services.outcomes import ItemResult
@@ -34,6 +35,9 @@ _INVOICE_JOINS = (
     " JOIN payers p ON p.id = i.payer_id"
     " LEFT JOIN mandates m ON m.payer_id = i.payer_id AND m.currency = i.currency"
     " AND m.state = 'active'"
+)
+_DISPUTED = (
+    f"EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id AND {DISPUTED}) AS is_disputed"
 )
 START_COLUMNS = {
     "payment_id": "uuid",
@@ -86,9 +90,9 @@ def start_payments(
             f"SELECT {_INVOICE_COLUMNS}, EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
             " AND y.state IN ('scheduled', 'processing', 'requires_action')) AS is_in_payment,"
             " EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id"
-            " AND y.state IN ('failed', 'cancelled') AND y.worklist IS NOT NULL) AS is_on_worklist,"
+            f" AND {ON_WORKLIST}) AS is_on_worklist, {_DISPUTED},"
             " EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id AND y.mandate_id = m.id"
-            " AND (y.reason_code = %s OR y.refunded_minor > 0)) AS is_stopped"
+            " AND (y.reason_code = %s OR y.refunded_minor + y.disputed_minor > 0)) AS is_stopped"
             f" FROM invoices i{_INVOICE_JOINS} WHERE i.organisation_id = %s AND i.id = ANY(%s)"
             " ORDER BY i.id FOR UPDATE OF i",
             (STOPPED_REASON, current_organisation_id(), list(invoice_ids)),
@@ -129,7 +133,8 @@ def retry_payments(
         rows = fetch(
             f"SELECT y.id AS payment_id, y.state, y.amount_minor, y.attempts_count,"
             f" y.next_attempt_on, {_INVOICE_COLUMNS}, false AS is_in_payment,"
-            " false AS is_on_worklist, false AS is_stopped"
+            " y.worklist IS NOT NULL AS is_on_worklist, false AS is_stopped,"
+            f" {_DISPUTED}"
             f" FROM payments y JOIN invoices i ON i.id = y.invoice_id{_INVOICE_JOINS}"
             " WHERE y.organisation_id = %s AND y.id = ANY(%s)"
             " ORDER BY i.id FOR UPDATE OF i, y",
@@ -185,6 +190,8 @@ def _reason_not_to_collect(  # noqa: PLR0911 - the order of the checks is their 
         return "nothing_open", "Nothing of this invoice is open."
     if row.is_in_payment:
         return "in_payment", "A payment of this invoice is already under way."
+    if row.is_disputed:
+        return "disputed", "The payer's bank disputes a payment of this invoice."
     if row.is_on_worklist:
         return "on_worklist", "A failed payment of this invoice waits for a person to look at it."
     if row.is_stopped:

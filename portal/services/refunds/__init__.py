@@ -2,6 +2,7 @@
 
 from portal.services.refunds._inbox import handle_refund_events
 from portal.services.refunds._request import (
+    DISPUTED,
     REASON_CHARACTERS_MAX,
     PaymentNotRefundable,
     RefundAmountInvalid,
@@ -26,6 +27,7 @@ from portal.services.refunds._sending import (
 )
 
 __all__ = [
+    "DISPUTED",
     "REASON_CHARACTERS_MAX",
     "PaymentNotRefundable",
     "RefundAmountInvalid",

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from portal.db import current_organisation_id, transaction
+from portal.domain.disputes import OPEN_DISPUTE_STATES
 from portal.domain.errors import Conflict, Forbidden, Invalid
 from portal.domain.messages import MessageKind
 from portal.domain.money import check_amount, format_amount
@@ -24,9 +25,11 @@ from portal.services.events import record_event
 from portal.services.gateways import settings
 from portal.services.messages import write_followers
 from portal.services.refunds._releasing import release_refund
+from portal.services.rulesets import load_rule_set
 from portal.sql import execute, fetch_one
 
 REASON_CHARACTERS_MAX = 500
+DISPUTED = "the payer's bank disputes it, and decides where the money goes"
 
 
 class RefundReasonInvalid(Invalid):
@@ -80,18 +83,22 @@ class RefundWish(NamedTuple):
     request_key: str | None = None
 
 
-def approval_limit() -> int:
+def approval_limit(*, on: date) -> int:
     """Return the amount from which on a refund waits for a second person.
 
+    Shape: that of the agreement where it names one, that of the settings elsewhere.
     Units: minor units of whatever currency it is in.
+    Raises: RuleSetNotFound.
     """
-    return settings().refund_approval_minor_min
+    _, rule_set = load_rule_set(on=on)
+    agreed = rule_set.refund_limit_minor
+    return settings().refund_approval_minor_min if agreed is None else agreed
 
 
 def request_refund(*, wish: RefundWish, on: date, actor: Actor, now: datetime) -> UUID:
     """Ask that money of a payment is given back, and reserve it there.
 
-    Shape: the refund's id; below the limit of the settings it is on its way at once, from there on
+    Shape: the refund's id; below the limit it is on its way at once, from there on
     it waits for a second person.
     Raises: RefundReasonInvalid; RefundAmountInvalid; AmountTooLarge; PaymentMissing;
     PaymentNotRefundable; RefundTooLarge; RefundRequestReused.
@@ -106,13 +113,19 @@ def request_refund(*, wish: RefundWish, on: date, actor: Actor, now: datetime) -
         if earlier is not None:
             return earlier
         attempt = _find_attempt(payment)
-        left_minor = payment.amount_minor - payment.refunded_minor - payment.refunding_minor
+        left_minor = (
+            payment.amount_minor
+            - payment.refunded_minor
+            - payment.refunding_minor
+            - payment.disputed_minor
+        )
+        _refuse_disputed(payment.id)
         if not left_minor:
             raise PaymentNotRefundable(reason="all of it was given back, or is on its way back")
         if wish.amount_minor > left_minor:
             left = format_amount(left_minor, payment.currency)
             raise RefundTooLarge(left=left, currency=payment.currency, field="amount")
-        needs_approval = wish.amount_minor >= approval_limit()
+        needs_approval = wish.amount_minor >= approval_limit(on=on)
         refund_id = new_id()
         _insert(refund_id, wish._replace(reason=reason), payment, attempt, on, actor,
                 needs_approval=needs_approval)  # fmt: skip
@@ -182,7 +195,7 @@ def _checked_reason(reason: str) -> str:
 def _lock_payment(payment_id: UUID) -> Any:
     row = fetch_one(
         "SELECT id, state, method, currency, amount_minor, refunded_minor, refunding_minor,"
-        " worklist FROM payments WHERE organisation_id = %s AND id = %s FOR UPDATE",
+        " disputed_minor, worklist FROM payments WHERE organisation_id = %s AND id = %s FOR UPDATE",
         (current_organisation_id(), payment_id),
     )
     if row is None:
@@ -253,6 +266,20 @@ def _find_attempt(payment: Any) -> Any:
     if attempt is None:
         raise PaymentNotRefundable(reason="nothing was collected by it")
     return attempt
+
+
+def _refuse_disputed(payment_id: UUID) -> None:
+    """Refuse while the payer's bank may take more of the payment, or give it back.
+
+    Raises: PaymentNotRefundable.
+    """
+    dispute = fetch_one(
+        "SELECT id FROM disputes WHERE organisation_id = %s AND payment_id = %s"
+        " AND state = ANY(%s)",
+        (current_organisation_id(), payment_id, [state.value for state in OPEN_DISPUTE_STATES]),
+    )
+    if dispute is not None:
+        raise PaymentNotRefundable(reason=DISPUTED)
 
 
 def _insert(

@@ -72,7 +72,7 @@ def _lock(refund_ids: Iterable[UUID]) -> list[Any]:
         "SELECT r.id AS refund_id, r.state, r.amount_minor, r.currency, r.business_on,"
         " r.gateway_ref, r.queries_count, r.worklist, g.code AS account_code,"
         " y.id AS payment_id, y.state AS payment_state, y.amount_minor AS payment_minor,"
-        " y.refunded_minor, y.payer_id, a.state AS attempt_state FROM refunds r"
+        " y.refunded_minor, y.disputed_minor, y.payer_id, a.state AS attempt_state FROM refunds r"
         " JOIN payments y ON y.id = r.payment_id JOIN invoices i ON i.id = y.invoice_id"
         " JOIN payment_attempts a ON a.id = r.attempt_id"
         " JOIN gateway_accounts g ON g.id = r.gateway_account_id"
@@ -105,7 +105,8 @@ def _apply(
     if state in REPEATS.get(result.kind, ()):
         return Verdict.REPEATED
     is_returned = row.attempt_state == AttemptState.RETURNED
-    if result.kind is ResultKind.SUCCEED and is_open and is_returned:
+    is_gone = row.refunded_minor + row.disputed_minor + row.amount_minor > row.payment_minor
+    if result.kind is ResultKind.SUCCEED and is_open and (is_returned or is_gone):
         # The bank took back what the gateway says it gave back: the payer may have it twice.
         return _contradict(row, CONTRADICTED_WORKLIST, actor=actor, now=now)
     event = EVENTS.get(result.kind)

@@ -1,4 +1,4 @@
-"""Matching the items of payouts to our attempts and refunds, and counting what came of it."""
+"""Matching the items of payouts to attempts, refunds and disputes, and counting what came of it."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -36,7 +36,7 @@ WITH wanted AS MATERIALIZED (
     i.merchant_ref, i.gateway_ref
   FROM unnest(%(payouts)s::uuid[], %(accounts)s::uuid[]) AS p (payout_id, account_id)
   JOIN payout_items i ON i.payout_id = p.payout_id AND i.match_state = ANY(%(unsettled)s)
-    AND i.kind <> 'refund'
+    AND i.kind NOT IN ('refund', 'chargeback', 'chargeback_reversed')
 ), found AS MATERIALIZED (
   SELECT w.payout_id, w.position, w.kind, w.gross_minor, w.fee_minor,
     COALESCE(m.id, g.id) AS attempt_id, COALESCE(m.state, g.state) AS state,
@@ -81,30 +81,53 @@ WHERE (t.payout_id, t.position) = (n.payout_id, n.position)
     IS DISTINCT FROM (n.attempt_id, n.match_state, n.discrepancy)
 """
 
-# A refund has one item in all payouts.
-_MATCH_REFUNDS = """
+# A refund has one item in all payouts; a dispute one when its money is taken, and one when that
+# comes back. Nobody of us orders a dispute, so one that is not known may still be reported.
+_MATCH_ONE_EACH = """
 WITH judged AS (
-  SELECT i.payout_id, i.position, r.id AS refund_id, CASE
-    WHEN r.id IS NULL THEN 'missing_here'
-    WHEN row_number() OVER (PARTITION BY r.id ORDER BY i.refund_id IS NULL, i.payout_id,
-      i.position) > 1 OR EXISTS (SELECT FROM payout_items o WHERE o.refund_id = r.id
-      AND (o.payout_id, o.position) <> (i.payout_id, i.position)) THEN 'duplicate'
-    WHEN r.amount_minor <> -i.gross_minor THEN 'amount_differs'
-    WHEN r.state = 'submitted' THEN 'awaited'
-    WHEN r.state = 'succeeded' THEN 'matched'
+  SELECT i.payout_id, i.position, x.id AS found_id, CASE
+    WHEN x.id IS NULL THEN {unknown}
+    WHEN row_number() OVER (PARTITION BY x.id, i.kind ORDER BY i.{column} IS NULL, i.payout_id,
+      i.position) > 1 OR EXISTS (SELECT FROM payout_items o WHERE o.{column} = x.id
+      AND o.kind = i.kind AND (o.payout_id, o.position) <> (i.payout_id, i.position))
+      THEN 'duplicate'
+    {verdicts}
     ELSE 'status_differs' END AS verdict
   FROM unnest(%(payouts)s::uuid[], %(accounts)s::uuid[]) AS p (payout_id, account_id)
   JOIN payout_items i ON i.payout_id = p.payout_id AND i.match_state = ANY(%(unsettled)s)
-    AND i.kind = 'refund'
-  LEFT JOIN refunds r ON r.gateway_account_id = p.account_id AND r.merchant_ref = i.merchant_ref
+    AND i.kind IN ({kinds})
+  LEFT JOIN {table} x ON x.gateway_account_id = p.account_id AND x.{reference} = i.{reference}
 )
 UPDATE payout_items t SET
-  refund_id = CASE WHEN verdict <> 'duplicate' THEN n.refund_id END,
+  {column} = CASE WHEN verdict <> 'duplicate' THEN n.found_id END,
   match_state = CASE verdict WHEN 'matched' THEN 'matched' WHEN 'awaited' THEN 'suggested'
     WHEN 'missing_here' THEN 'unmatched' ELSE 'conflicting' END,
   discrepancy = CASE WHEN verdict NOT IN ('matched', 'awaited') THEN verdict END
 FROM judged n WHERE (t.payout_id, t.position) = (n.payout_id, n.position)
 """
+_MATCH_REFUNDS = _MATCH_ONE_EACH.format(
+    table="refunds",
+    column="refund_id",
+    reference="merchant_ref",
+    kinds="'refund'",
+    unknown="'missing_here'",
+    verdicts="WHEN x.amount_minor <> -i.gross_minor THEN 'amount_differs'"
+    " WHEN x.state = 'submitted' THEN 'awaited' WHEN x.state = 'succeeded' THEN 'matched'",
+)
+_MATCH_DISPUTES = _MATCH_ONE_EACH.format(
+    table="disputes",
+    column="dispute_id",
+    reference="gateway_ref",
+    kinds="'chargeback', 'chargeback_reversed'",
+    unknown="CASE WHEN EXISTS (SELECT FROM payment_attempts a WHERE a.merchant_ref = i.merchant_ref"
+    " AND a.gateway_account_id = p.account_id) THEN 'awaited' ELSE 'missing_here' END",
+    # The ledger has the fee from the opening itself, so the two must agree.
+    verdicts="WHEN x.amount_minor <> abs(i.gross_minor) OR i.fee_minor <> CASE i.kind"
+    " WHEN 'chargeback' THEN x.fee_minor ELSE 0 END"
+    " OR (i.gross_minor > 0) <> (i.kind = 'chargeback_reversed') THEN 'amount_differs'"
+    " WHEN i.kind = 'chargeback' OR x.state = 'won' THEN 'matched'"
+    " WHEN x.state <> 'lost' THEN 'awaited'",
+)
 
 
 class Tally(NamedTuple):
@@ -112,7 +135,7 @@ class Tally(NamedTuple):
 
     Shape: `open` counts items that are neither matched nor excluded, `awaited` those of them whose
     result has not reached us; the residual is what matched items leave of the payout's net amount.
-    Units: fee_minor, the fees of all items but returns.
+    Units: fee_minor, the fees of all items but returns and chargebacks.
     """
 
     residual_minor: int
@@ -128,7 +151,7 @@ class Tally(NamedTuple):
 
 
 def match_items(accounts: Mapping[UUID, UUID]) -> None:
-    """Match what is not matched yet to attempts and refunds of the payouts' gateway accounts.
+    """Match what is not matched yet to what the payouts' gateway accounts have moved.
 
     Shape: gateway account per payout; the settlements are locked by the caller.
     """
@@ -151,14 +174,13 @@ def match_items(accounts: Mapping[UUID, UUID]) -> None:
         },
     )
     _set_joins("on")
-    execute(
-        _MATCH_REFUNDS,
-        {
-            "payouts": list(accounts.keys()),
-            "accounts": list(accounts.values()),
-            "unsettled": list(UNSETTLED),
-        },
-    )
+    scope = {
+        "payouts": list(accounts.keys()),
+        "accounts": list(accounts.values()),
+        "unsettled": list(UNSETTLED),
+    }
+    execute(_MATCH_REFUNDS, scope)
+    execute(_MATCH_DISPUTES, scope)
 
 
 def _set_joins(setting: str) -> None:
@@ -182,7 +204,8 @@ def tally_items(payout_ids: Sequence[UUID]) -> dict[UUID, Tally]:
     rows = fetch_plain(
         "SELECT p.id,"
         " (p.net_minor - COALESCE(sum(i.net_minor) FILTER (WHERE i.match_state = 'matched'), 0))"
-        "::bigint, COALESCE(sum(i.fee_minor) FILTER (WHERE i.kind <> 'return'), 0)::bigint,"
+        "::bigint, COALESCE(sum(i.fee_minor)"
+        " FILTER (WHERE i.kind NOT IN ('return', 'chargeback')), 0)::bigint,"
         " count(*) FILTER (WHERE i.match_state = ANY(%(unsettled)s)),"
         " count(*) FILTER (WHERE i.match_state = 'suggested')"
         " FROM payouts p LEFT JOIN payout_items i ON i.payout_id = p.id"

@@ -167,7 +167,7 @@ def _post_matched(
 ) -> None:
     """Move what is paid out from clearing into transit, and book what the gateway kept.
 
-    Shape: the fee of a return was booked with the return, so it is left out here.
+    Shape: the fee of a return or dispute was booked with it, so it is left out here.
     """
     book = LedgerBook()
     for each in explained:

@@ -2,6 +2,6 @@
 
 from portal.web.payments import _acting, _reading
 from portal.web.payments._blueprint import bp
-from portal.web.payments._words import Happening, say_attempt
+from portal.web.payments._words import MACHINES, Happening, say_attempt
 
-__all__ = ["Happening", "_acting", "_reading", "bp", "say_attempt"]
+__all__ = ["MACHINES", "Happening", "_acting", "_reading", "bp", "say_attempt"]

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from portal.clock import today
 from portal.domain.users import Permission
+from portal.queries.disputes import list_disputes_of_payment
 from portal.queries.payments import (
     get_payment,
     list_allocations_of_payment,
@@ -59,6 +60,7 @@ def show(payment_id: UUID) -> ResponseReturnValue:
         attempts_max=list_attempts_max(payment_ids=[payment_id], on=on).get(payment_id, 0),
         allocations=list_allocations_of_payment(payment_id),
         refunds=list_refunds_of_payment(payment_id),
+        disputes=list_disputes_of_payment(payment_id),
         plans=list_plans(payment),
         happened=list_happenings(history),
         is_whole=len(history) < HISTORY_ROWS_MAX,

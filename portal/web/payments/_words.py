@@ -72,9 +72,12 @@ _SAYINGS = {
     "payment.reduced": _Saying("Made smaller: part of the invoice was paid otherwise"),
     "payment.contradicted": _Saying("The gateway has said two things", "question", "hold"),
     "payment.mismatched": _Saying("The gateway's answer does not fit", "question", "hold"),
-    "payment.refund_requested": _Saying("A refund was asked for", "money", "info"),
-    "payment.refunded": _Saying("Given back to the payer", "money", "ok"),
-    "payment.partly_refunded": _Saying("Partly given back to the payer", "money", "ok"),
+    "payment.refund_requested": _Saying("A refund was asked for", "back", "info"),
+    "payment.refunded": _Saying("Given back to the payer", "back", "ok"),
+    "payment.partly_refunded": _Saying("Partly given back to the payer", "back", "ok"),
+    "payment.disputed": _Saying("Disputed: the payer's bank took the money back", "dispute", "bad"),
+    "payment.dispute_won": _Saying("The dispute was won", "tick", "ok"),
+    "payment.dispute_lost": _Saying("The dispute was lost", "dispute", "bad"),
     "payment.query_requested": _Saying("The gateway was asked", "question", "info"),
     "attempt.sent": _Saying("Sent to the gateway", "right", "info"),
     "attempt.pending": _Saying("Accepted by the gateway", "half", "info"),
@@ -186,6 +189,9 @@ def _say_what_follows(payment: PaymentRow, on: date) -> Markup | str:
 
 
 def _say_what_became_of_it(payment: PaymentRow) -> str:
+    if payment.disputed_minor:
+        disputed = money(payment.disputed_minor, payment.currency)
+        return f"The payer's bank took {disputed} of it back."
     if payment.refunded_minor:
         return f"{money(payment.refunded_minor, payment.currency)} of it was paid back."
     if payment.credit_minor:

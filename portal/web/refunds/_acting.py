@@ -20,6 +20,7 @@ from portal.domain.users import Permission
 from portal.queries.payments import PaymentRow, get_payment
 from portal.queries.refunds import RefundRow, get_refund
 from portal.services.refunds import (
+    DISPUTED,
     REASON_CHARACTERS_MAX,
     RefundWish,
     approval_limit,
@@ -178,6 +179,8 @@ def _why_not(payment: PaymentRow) -> str | None:
         return None
     if payment.method is not PaymentMethod.MANDATE:
         return "it did not come through a gateway; send the money by bank transfer"
+    if payment.is_disputed:
+        return DISPUTED
     if payment.worklist in CONTESTED_WORKLISTS:
         return "the gateway has said two things about it; settle that first"
     if payment.state in REFUNDABLE_PAYMENT_STATES:
@@ -202,7 +205,7 @@ def _request_page(
         problem=refused.message if refused else None,
         impossible=impossible,
         left_minor=payment.refundable_minor,
-        limit=money(approval_limit(), payment.currency),
+        limit=money(approval_limit(on=today(current_organisation().zone)), payment.currency),
         back=url_for("payments.show", payment_id=payment.id),
     )
 

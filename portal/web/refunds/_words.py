@@ -7,10 +7,7 @@ from markupsafe import Markup
 from portal.domain.refunds import RefundState
 from portal.queries.refunds import RefundEventRow, RefundRow
 from portal.web.formats import day
-from portal.web.payments import Happening
-
-# Names of actors that are no person's.
-MACHINES = frozenset({"gateway", "portal", "run"})
+from portal.web.payments import MACHINES, Happening
 
 _STANDINGS = {
     RefundState.REQUESTED: "It waits for the approval of a second person; nothing was sent.",
@@ -20,7 +17,7 @@ _STANDINGS = {
 }
 # What happened: words, picture, tone.
 _SAYINGS = {
-    "refund.requested": ("Asked for", "money", "info"),
+    "refund.requested": ("Asked for", "back", "info"),
     "refund.approved": ("Approved", "tick", "ok"),
     "refund.declined": ("Declined", "close", "idle"),
     "refund.submitted": ("Sent to the gateway", "right", "info"),
