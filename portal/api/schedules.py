@@ -132,7 +132,7 @@ def list_all_schedules() -> Response:
 @bp.route("/schedules", methods=["POST"])
 @takes(NewScheduleSchema)
 @once(is_required=False)
-@answers(ScheduleSchema, 201, refuses=(409,), says="Saved; found at its Location.")
+@answers(ScheduleSchema, 201, refuses=(404, 409), says="Saved; found at its Location.")
 @require(Permission.CHANGE_SCHEDULES)
 def write_schedule(body: dict[str, Any]) -> Response:
     """Write a schedule."""

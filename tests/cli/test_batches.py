@@ -149,7 +149,9 @@ def test_a_run_waits_is_approved_and_what_failed_is_repeated(
 
     work_chunk(lease=must_lease(), work=refuse(ids))
     assert finish(run_id) == "completed"
-    status, out, _ = run_command(app, "repeat", "1", "--json")
+    # It waits as well, and nobody can be second to a nameless first.
+    assert run_command(app, "repeat", "1", "--json")[:2] == (5, "")
+    status, out, _ = run_command(app, "repeat", "1", "--by", "cy@harbour.example", "--json")
     assert (status, json.loads(out)[0]["number"], json.loads(out)[0]["items_count"]) == (0, 2, 2)
     assert run_command(app, "abandon", "2", "--reason", "Wrong.")[:2] == (
         0, "Run 2 is abandoned.\n",

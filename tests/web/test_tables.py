@@ -39,6 +39,7 @@ from tests.factories import (
 )
 from tests.pages import Element, Page
 from tests.recording import Recording
+from tests.services.disputing import OPENED_ON, make_dispute
 from tests.services.refunding import make_refund
 from tests.web.conftest import sign_in
 from tests.web.forms import fields_of, read
@@ -105,6 +106,8 @@ def documents(organisation: UUID) -> None:
     payment = make_succeeded_payment()
     for amount_minor in (1_000, 2_000):
         make_refund("approved", payment=payment, amount_minor=amount_minor)
+    for place, state in enumerate(("needs_response", "under_review", "won", "lost")):
+        make_dispute(state, opened_on=OPENED_ON + timedelta(days=place % 3))
     make_payment()
     for _ in range(2):
         make_draft_invoice()
