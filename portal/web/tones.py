@@ -4,6 +4,7 @@ from portal.domain.batches import ItemOutcome, RunState
 from portal.domain.brakes import BrakeState
 from portal.domain.cases import CaseState
 from portal.domain.deposits import DepositState
+from portal.domain.disputes import DisputeState
 from portal.domain.gateway_accounts import BreakerState
 from portal.domain.invoices import InvoiceStatus
 from portal.domain.messages import InboxState, MessageState
@@ -95,6 +96,10 @@ TONES: dict[State, tuple[str, str]] = {
     PaymentState.CANCELLED: IDLE,
     PaymentState.PARTIALLY_REFUNDED: IDLE,
     PaymentState.REFUNDED: IDLE,
+    DisputeState.NEEDS_RESPONSE: WARN,
+    DisputeState.UNDER_REVIEW: INFO,
+    DisputeState.WON: OK,
+    DisputeState.LOST: BAD,
     RefundState.REQUESTED: PAUSED,
     RefundState.APPROVED: INFO,
     RefundState.SUBMITTED: INFO,
