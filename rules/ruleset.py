@@ -286,7 +286,8 @@ class CompiledRuleSet:
 
 
 def _lists_revenue(bound: BoundClause) -> bool:
-    return "revenue_codes" in bound.values
+    # Tariffs name revenue codes as well, but only those that they price.
+    return bound.clause.code == "V116"
 
 
 def _never_again(holidays: frozenset[date]) -> Callable[[PaymentFacts], RetryDecision]:

@@ -130,10 +130,12 @@ def test_the_start_says_who_is_asking(machine: Machine) -> None:
         "object": "key",
         "name": "ERP",
         "scopes": [
+            "disputes:write",
             "invoices:write",
             "messages:write",
             "payments:write",
             "read",
+            "refunds:write",
             "runs:write",
             "schedules:write",
         ],

@@ -388,3 +388,11 @@ def test_a_priced_document_of_a_sample_passes_its_checks(code: str) -> None:
         assert rule_set.assess(stage, facts).findings == ()
     wrong = rule_set.assess(Stage.ISSUE, facts._replace(currency="USD")).findings
     assert [finding.code for finding in wrong] == ["V108"]
+
+
+def test_what_a_tariff_prices_does_not_narrow_what_may_be_billed() -> None:
+    tiers = {"revenue_codes": ["metered_water"], "up_to": [10], "prices_micro": [1, 2]}
+    clauses = [*MINIMAL, {"code": "C302", "parameters": tiers}]
+    rule_set = compile_rule_set({"clause": clauses}, holidays=EASTER)
+    assert rule_set.revenue_codes == ()
+    assert rule_set.is_revenue_code_agreed("berths")

@@ -177,7 +177,7 @@ class TestShow:
         for word, document in documents.items():
             with statements() as recorded:
                 signed_in.get(address_of(document))
-            assert recorded.count <= 11, (word, recorded.texts)
+            assert recorded.count <= 12, (word, recorded.texts)
 
     def test_what_others_wrote_cannot_break_the_page(
         self, signed_in: FlaskClient, organisation: UUID

@@ -521,6 +521,13 @@ def fill_up(organisation_id: UUID) -> None:
                 idempotency_key=f"refund-key-{number}",
             )  # fmt: skip
             insert_row(
+                "disputes", organisation_id=organisation_id, id=new_id(), payment_id=payment.id,
+                attempt_id=attempt.id, gateway_account_id=attempt.gateway_account_id,
+                currency="EUR", amount_minor=1 + number, fee_minor=0, state="won",
+                gateway_ref=f"dispute-{number}", opened_on=BUSINESS_ON, respond_by=BUSINESS_ON,
+                closed_on=BUSINESS_ON,
+            )  # fmt: skip
+            insert_row(
                 "messages", organisation_id=organisation_id, id=new_id(), aggregate_id=attempt.id,
                 sequence=2 + number, kind="gateway.query", payload={}, state="done",
                 gateway_account_id=attempt.gateway_account_id,

@@ -76,18 +76,14 @@ def write_few(
 
 
 def write_page(table: Table, request: TableRequest, *, rows_max: int) -> tuple[str, dict[str, Any]]:
-    """Write the statement of a page, with its parameters.
-
-    Shape: ids and keys are found first, as planning the parts with all their columns would take
-    longer than reading them.
-    """
+    """Write the statement of a page, with its parameters."""
     search = search_of(table, request)
     order, parameters = _order_of(table, request, rows_max)
     alias = table.alias
-    by = order.by([f"found.{name}" for name in [*order.names, "id"]])
+    by = order.by([f"{alias}.{name}" for name in [*order.names, "id"]])
     return (
-        f"SELECT {_listed(order, 'found')} FROM ({_found(order, search)}) AS found"
-        f" JOIN {table.source} {alias} ON {alias}.id = found.id {table.joins} ORDER BY {by}",
+        f"SELECT {_listed(order, alias)} FROM ({_found(order, search)}) AS {alias}"
+        f" {table.joins} ORDER BY {by}",
         {**search.parameters, **parameters},
     )
 
@@ -148,7 +144,7 @@ def _found(order: _Order, search: Search) -> str:
     if table.parts is not None:
         conditions += [f"{table.parts.sql} = part.value", search.by_part("part.value")]
     rows = (
-        f"SELECT {alias}.id, {order.selected()} FROM {table.source} {alias}"
+        f"SELECT {alias}.*, {order.selected()} FROM {table.source} {alias}"
         f" WHERE {search.where(*conditions)} ORDER BY {order.by(columns)}{order.limit}"
     )
     if table.parts is None:
