@@ -14,8 +14,9 @@ from aiohttp import web
 from portal.gateways.sandbox.control import Control
 from portal.gateways.sandbox.deliveries import Deliveries
 from portal.gateways.sandbox.keys import derive_key
+from portal.gateways.sandbox.orders import count_fault
 from portal.gateways.sandbox.profile import Fault
-from portal.gateways.sandbox.record import count_fault, record_request
+from portal.gateways.sandbox.record import record_request
 from portal.gateways.sandbox.writer import GroupWriter
 
 PAGE_ROWS_MAX = 1_000

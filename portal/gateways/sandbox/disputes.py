@@ -7,8 +7,9 @@ import sqlite3
 from datetime import date, timedelta
 from typing import Any
 
+from portal.gateways.sandbox.orders import reference_of
 from portal.gateways.sandbox.profile import Contest
-from portal.gateways.sandbox.record import plan_delivery, reference_of, write_event
+from portal.gateways.sandbox.record import plan_delivery, write_event
 
 DISPUTE_FEE_MINOR = 1_500
 RESPOND_DAYS = 3

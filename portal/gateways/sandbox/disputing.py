@@ -6,9 +6,9 @@ from typing import Any
 
 from aiohttp import web
 
-from portal.gateways.sandbox.charging import canonical
 from portal.gateways.sandbox.desk import Desk, Refused, answered
 from portal.gateways.sandbox.disputes import dispute_payload, find_dispute, take_order
+from portal.gateways.sandbox.ordering import canonical
 from portal.gateways.strict_json import read_json, text_of
 
 REFUSALS = {

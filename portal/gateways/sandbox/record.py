@@ -11,7 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from portal.domain.money import Rounding, apply_rate
-from portal.gateways.sandbox.profile import BEFORE_FAULTS, Fault, Outcome
+from portal.gateways.sandbox.orders import (
+    Accepted,
+    AskedOrder,
+    accept_order,
+    count_fault,
+    get_order,
+)
+from portal.gateways.sandbox.profile import Fault
 
 CHARGE_FEE_MINOR = 20
 CHARGE_FEE_RATE_BPS = 20
@@ -19,32 +26,13 @@ RETURN_FEE_MINOR = 350
 SETTLE_ROWS_MAX = 500
 
 
-@dataclass(frozen=True, slots=True)
-class AskedCharge:
-    """A charge as it was asked for, checked and with its decided outcome."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedCharge(AskedOrder):
+    """A charge as it was asked for."""
 
-    account_code: str
-    merchant_ref: str
-    idempotency_key: str
-    request_hash: bytes
     payment_ref: str
     invoice_ref: str
     invoice_total_minor: int | None
-    amount_minor: int
-    currency: str
-    business_date: str
-    delay_seconds: float
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """How the record took a charge; `refused` is an error code and then nothing was recorded."""
-
-    gateway_ref: str
-    fault: Fault | None = None
-    refused: str | None = None
-    replayed: bool = False
 
 
 def record_request(
@@ -65,36 +53,16 @@ def record_request(
     )
 
 
-def count_fault(
-    connection: sqlite3.Connection, kind: Fault, account_code: str, merchant_ref: str, now: float
-) -> bool:
-    """Count an injected fault; false when this reference has met that kind before."""
-    counted = connection.execute(
-        "INSERT OR IGNORE INTO injected(kind, account_code, merchant_ref, at) VALUES (?, ?, ?, ?)",
-        (kind.value, account_code, merchant_ref, now),
-    )
-    return counted.rowcount == 1
-
-
 def accept_charge(connection: sqlite3.Connection, asked: AskedCharge, now: float) -> Accepted:
-    """Record a charge once: same key and body replays, another use of its names is refused."""
-    gateway_ref = reference_of("ch", asked.account_code, asked.merchant_ref)
-    earlier = _find_earlier(connection, asked)
-    if earlier is not None:
-        if earlier["idempotency_key"] != asked.idempotency_key:
-            return Accepted(gateway_ref, refused="merchant_ref_used")
-        if earlier["request_hash"] != asked.request_hash:
-            return Accepted(gateway_ref, refused="idempotency_key_reused")
-        return Accepted(gateway_ref, replayed=True)
-    fault = asked.outcome.charge_fault
-    if fault is not None:
-        is_first = count_fault(connection, fault, asked.account_code, asked.merchant_ref, now)
-        if fault in BEFORE_FAULTS and is_first:
-            return Accepted(gateway_ref, fault=fault)
-        if fault in BEFORE_FAULTS:
-            fault = None
-    _insert_charge(connection, asked, gateway_ref, now)
-    return Accepted(gateway_ref, fault=fault)
+    """Record a charge once."""
+    return accept_order(
+        connection,
+        "charges",
+        asked,
+        now,
+        prefix="ch",
+        insert=lambda gateway_ref: _insert_charge(connection, asked, gateway_ref, now),
+    )
 
 
 def settle_due(
@@ -176,11 +144,7 @@ def get_charge(
     connection: sqlite3.Connection, account_code: str, merchant_ref: str
 ) -> sqlite3.Row | None:
     """Return a charge by the merchant's reference, whatever a fault hides."""
-    found: sqlite3.Row | None = connection.execute(
-        "SELECT * FROM charges WHERE account_code = ? AND merchant_ref = ?",
-        (account_code, merchant_ref),
-    ).fetchone()
-    return found
+    return get_order(connection, "charges", account_code, merchant_ref)
 
 
 def list_events(
@@ -237,27 +201,6 @@ def fee_of(row: sqlite3.Row, state: str) -> int:
     """Return what the gateway takes for reaching a state."""
     fees = {"succeeded": row["fee_minor"], "returned": RETURN_FEE_MINOR}
     return int(fees.get(state, 0))
-
-
-def reference_of(prefix: str, account_code: str, merchant_ref: str) -> str:
-    """Make the gateway's own name of a charge or refund, the same whenever it is made."""
-    digest = hashlib.sha256(f"{account_code}\x00{merchant_ref}".encode()).hexdigest()
-    return f"{prefix}_{digest[:24]}"
-
-
-def _find_earlier(connection: sqlite3.Connection, asked: AskedCharge) -> sqlite3.Row | None:
-    found: sqlite3.Row | None = connection.execute(
-        "SELECT idempotency_key, request_hash FROM charges"
-        " WHERE account_code = ? AND (idempotency_key = ? OR merchant_ref = ?)"
-        " ORDER BY idempotency_key = ? DESC LIMIT 1",
-        (
-            asked.account_code,
-            asked.idempotency_key,
-            asked.merchant_ref,
-            asked.idempotency_key,
-        ),
-    ).fetchone()
-    return found
 
 
 def _insert_charge(

@@ -4,63 +4,35 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from portal.gateways.sandbox.profile import BEFORE_FAULTS, Fault, Outcome
+from portal.gateways.sandbox.orders import Accepted, AskedOrder, accept_order, get_order
+from portal.gateways.sandbox.profile import Fault
 from portal.gateways.sandbox.record import (
     SETTLE_ROWS_MAX,
-    Accepted,
-    count_fault,
     get_charge,
     plan_delivery,
-    reference_of,
     write_event,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AskedRefund:
-    """A refund as it was asked for, checked and with its decided outcome."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedRefund(AskedOrder):
+    """A refund as it was asked for."""
 
-    account_code: str
-    merchant_ref: str
-    idempotency_key: str
-    request_hash: bytes
     charge_ref: str
-    amount_minor: int
-    currency: str
-    business_date: str
-    delay_seconds: float
-    outcome: Outcome
 
 
 def accept_refund(connection: sqlite3.Connection, asked: AskedRefund, now: float) -> Accepted:
-    """Record a refund once: same key and body replays; what its charge cannot give is refused."""
-    gateway_ref = reference_of("re", asked.account_code, asked.merchant_ref)
-    earlier = connection.execute(
-        "SELECT idempotency_key, request_hash FROM refunds"
-        " WHERE account_code = ? AND (idempotency_key = ? OR merchant_ref = ?)"
-        " ORDER BY idempotency_key = ? DESC LIMIT 1",
-        (asked.account_code, asked.idempotency_key, asked.merchant_ref, asked.idempotency_key),
-    ).fetchone()
-    if earlier is not None:
-        if earlier["idempotency_key"] != asked.idempotency_key:
-            return Accepted(gateway_ref, refused="merchant_ref_used")
-        if earlier["request_hash"] != asked.request_hash:
-            return Accepted(gateway_ref, refused="idempotency_key_reused")
-        return Accepted(gateway_ref, replayed=True)
-    charge = get_charge(connection, asked.account_code, asked.charge_ref)
-    refused = _why_not(connection, asked, charge)
-    if refused is not None:
-        return Accepted(gateway_ref, refused=refused)
-    fault = asked.outcome.charge_fault
-    if fault is not None:
-        is_first = count_fault(connection, fault, asked.account_code, asked.merchant_ref, now)
-        if fault in BEFORE_FAULTS and is_first:
-            return Accepted(gateway_ref, fault=fault)
-        if fault in BEFORE_FAULTS:
-            fault = None
-    assert charge is not None
-    _insert(connection, asked, charge["id"], gateway_ref, now)
-    return Accepted(gateway_ref, fault=fault)
+    """Record a refund once; what its charge cannot give is refused."""
+
+    def insert(gateway_ref: str) -> str | None:
+        charge = get_charge(connection, asked.account_code, asked.charge_ref)
+        refused = _why_not(connection, asked, charge)
+        if refused is None:
+            assert charge is not None
+            _insert(connection, asked, charge["id"], gateway_ref, now)
+        return refused
+
+    return accept_order(connection, "refunds", asked, now, prefix="re", insert=insert)
 
 
 def settle_refunds(
@@ -98,10 +70,7 @@ def find_refund(
     now: float,
 ) -> sqlite3.Row | None:
     """Find a refund by the merchant's reference, unless it is still hidden by a fault."""
-    found: sqlite3.Row | None = connection.execute(
-        "SELECT * FROM refunds WHERE account_code = ? AND merchant_ref = ?",
-        (account_code, merchant_ref),
-    ).fetchone()
+    found = get_order(connection, "refunds", account_code, merchant_ref)
     if found is None or found["fault"] != Fault.STALE_QUERY:
         return found
     return found if now >= found["accepted_at"] + late_seconds else None
