@@ -5,6 +5,7 @@ from uuid import UUID
 
 from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from portal.clock import today
 from portal.domain.payers import name_sort_key
@@ -25,7 +26,7 @@ from portal.queries.tables import (
 from portal.web.access import require
 from portal.web.htmx import render_part
 from portal.web.menu import target
-from portal.web.tables import Cell, cells_of, list_address
+from portal.web.tables import list_address, rows_of
 from portal.web.visitors import current_organisation
 
 ROWS_SHOWN = "5"
@@ -41,7 +42,7 @@ class Found(NamedTuple):
 
     words: str
     labels: list[str]
-    rows: list[list[Cell]]
+    rows: list[Markup]
     totals: Totals
     address: str | None
 
@@ -98,7 +99,7 @@ def _search(table: Table, text: str) -> Found:
     return Found(
         words=table.words,
         labels=[column.words for column in table.columns if column.is_shown],
-        rows=cells_of(table, read_page(table, asked).rows),
+        rows=rows_of(table, read_page(table, asked).rows),
         totals=read_totals(table, asked),
         address=list_address(f"{table.noun}s.index", ("text", text)),
     )

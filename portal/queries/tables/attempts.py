@@ -3,19 +3,27 @@
 from portal.domain.payments import AttemptState
 from portal.domain.users import Permission
 from portal.queries.payments import MOVED_SQL
+from portal.queries.tables._about import (
+    OF_PAYMENT_COLUMNS,
+    amount,
+    by_payment,
+    currency,
+    first_day,
+    of_payment_joins,
+    own_id,
+    version,
+)
 from portal.queries.tables._shape import (
     Choice,
     Column,
-    Key,
     Kind,
     Option,
     Parts,
     Range,
-    Reference,
     Table,
     Text,
 )
-from portal.queries.tables.payments import ABOUT_COLUMNS, ABOUT_JOINS, SENTENCES_SQL, say_code
+from portal.queries.tables.payments import SENTENCES_SQL, say_code
 
 PARKED_SQL = (
     "a.id IN (SELECT m.aggregate_id FROM messages m"
@@ -29,24 +37,14 @@ ATTEMPT_TABLE = Table(
     source="payment_attempts",
     alias="a",
     joins=(
-        "JOIN payments y ON (y.organisation_id, y.id) = (a.organisation_id, a.payment_id)"
-        f" {ABOUT_JOINS}"
+        f"{of_payment_joins('a')}"
         f" LEFT JOIN {SENTENCES_SQL} ON reasons.code = a.reason_code"
         f" LEFT JOIN LATERAL ({MOVED_SQL}) v ON a.number = y.attempts_count"
     ),
     columns=(
-        Column("id", "Id", Kind.ID, "a.id", noun="attempt", is_shown=False),
-        Column(
-            "day",
-            "Day",
-            Kind.DAY,
-            "a.business_on",
-            keys=(Key("a.business_on", "date"),),
-            noun="attempt",
-            is_descending_first=True,
-        ),
-        Column("payment_id", "Payment id", Kind.ID, "y.id", noun="payment", is_shown=False),
-        *ABOUT_COLUMNS,
+        own_id("attempt", "a"),
+        first_day("day", "Day", "a.business_on", noun="attempt"),
+        *OF_PAYMENT_COLUMNS,
         Column("try", "Try", Kind.COUNT, "a.number", noun="payment"),
         Column("state", "State", Kind.STATE, "a.state", states=AttemptState),
         Column(
@@ -64,19 +62,12 @@ ATTEMPT_TABLE = Table(
             note="moved",
         ),
         Column("moved", "Moved by", Kind.TEXT, "v.moved_by", is_shown=False),
-        Column(
-            "amount",
-            "Amount",
-            Kind.MONEY,
-            "a.amount_minor",
-            keys=(Key("a.amount_minor", "bigint"),),
-            is_descending_first=True,
-        ),
-        Column("currency", "Currency", Kind.TEXT, "a.currency", is_shown=False),
+        amount("a"),
+        currency("a"),
         Column("reason_code", "Reason code", Kind.TEXT, "a.reason_code", is_shown=False),
         Column("gateway_ref", "Gateway reference", Kind.TEXT, "a.gateway_ref", is_shown=False),
         Column("decided", "Decided", Kind.INSTANT, "a.decided_at", is_shown=False),
-        Column("version", "Version", Kind.COUNT, "a.version", is_shown=False),
+        version("a"),
     ),
     filters=(
         Choice(
@@ -91,13 +82,7 @@ ATTEMPT_TABLE = Table(
         Text("currency", "Currency", "three letters", "a.currency"),
         Choice("message", "Message", (Option("parked", "Parked", sql=PARKED_SQL),)),
         Range("try", "Try", Kind.COUNT, "a.number"),
-        Reference(
-            "payment",
-            "Payment",
-            "payment",
-            "a.payment_id = %(value)s",
-            "SELECT 'of ' || started_on FROM payments WHERE id = %(value)s",
-        ),
+        by_payment("a"),
     ),
     default_sort="-day",
     sums=("amount",),

@@ -8,10 +8,19 @@ from portal.domain.payments import (
 )
 from portal.domain.users import Permission
 from portal.queries.invoices import document_number
+from portal.queries.tables._about import (
+    ABOUT_COLUMNS,
+    ABOUT_JOINS,
+    amount,
+    by_payer_name,
+    currency,
+    first_day,
+    own_id,
+    version,
+)
 from portal.queries.tables._shape import (
     Choice,
     Column,
-    Key,
     Kind,
     Option,
     Parts,
@@ -19,7 +28,6 @@ from portal.queries.tables._shape import (
     Reference,
     Table,
     Text,
-    Words,
     options_of,
 )
 from rules.reasons import REASONS, ReasonClass
@@ -49,11 +57,6 @@ _WAITING = (
     Option("any", "Any", sql="y.worklist IS NOT NULL"),
     *(Option(value, words, sql=f"y.worklist = '{value}'") for value, words in WORKLISTS.items()),
     Option("none", "On none", sql="y.worklist IS NULL"),
-)
-_FOUND = (
-    "y.id IN (SELECT n.id FROM payers p JOIN payments n"
-    " ON (n.organisation_id, n.payer_id) = (p.organisation_id, p.id)"
-    " WHERE p.name_sort >= %(least)s AND p.name_sort < %(end)s)"
 )
 
 
@@ -105,17 +108,6 @@ REASON_CLASSES = {
 REASON_CLASS_SQL = _reason_classes()
 
 # Whose money it is and for which document, as the lists of payments and of attempts say it.
-ABOUT_COLUMNS = (
-    Column("payer_id", "Payer id", Kind.ID, "y.payer_id", noun="payer", is_shown=False),
-    Column("payer", "Payer", Kind.TEXT, "p.name", noun="payer"),
-    Column("invoice_id", "Invoice id", Kind.ID, "y.invoice_id", noun="invoice", is_shown=False),
-    Column("invoice", "Invoice", Kind.TEXT, document_number("i"), noun="invoice"),
-)
-ABOUT_JOINS = (
-    "JOIN payers p ON (p.organisation_id, p.id) = (y.organisation_id, y.payer_id)"
-    " LEFT JOIN invoices i ON (i.organisation_id, i.id) = (y.organisation_id, y.invoice_id)"
-)
-
 PAYMENT_TABLE = Table(
     noun="payment",
     words="Payments",
@@ -124,16 +116,8 @@ PAYMENT_TABLE = Table(
     alias="y",
     joins=(f"{ABOUT_JOINS} LEFT JOIN {SENTENCES_SQL} ON reasons.code = y.reason_code"),
     columns=(
-        Column("id", "Id", Kind.ID, "y.id", noun="payment", is_shown=False),
-        Column(
-            "started",
-            "Started",
-            Kind.DAY,
-            "y.started_on",
-            keys=(Key("y.started_on", "date"),),
-            noun="payment",
-            is_descending_first=True,
-        ),
+        own_id("payment", "y"),
+        first_day("started", "Started", "y.started_on", noun="payment"),
         *ABOUT_COLUMNS,
         Column("state", "State", Kind.STATE, "y.state", states=PaymentState),
         Column("attempts", "Attempts", Kind.COUNT, "y.attempts_count"),
@@ -144,20 +128,13 @@ PAYMENT_TABLE = Table(
             "COALESCE(reasons.sentence, y.explanation, y.reason_code)",
         ),
         Column("next", "Next try", Kind.DAY, "y.next_attempt_on"),
-        Column(
-            "amount",
-            "Amount",
-            Kind.MONEY,
-            "y.amount_minor",
-            keys=(Key("y.amount_minor", "bigint"),),
-            is_descending_first=True,
-        ),
+        amount("y"),
         Column("refunded", "Refunded", Kind.MONEY, "y.refunded_minor", is_shown=False),
-        Column("currency", "Currency", Kind.TEXT, "y.currency", is_shown=False),
+        currency("y"),
         Column("method", "Method", Kind.TEXT, "y.method", is_shown=False),
         Column("reason_code", "Reason code", Kind.TEXT, "y.reason_code", is_shown=False),
         Column("worklist", "Worklist", Kind.TEXT, "y.worklist", is_shown=False),
-        Column("version", "Version", Kind.COUNT, "y.version", is_shown=False),
+        version("y"),
     ),
     filters=(
         Choice("state", "State", _STATES, is_facet=True),
@@ -190,7 +167,7 @@ PAYMENT_TABLE = Table(
             f"SELECT COALESCE({document_number('i')}, 'draft') FROM invoices i"
             " WHERE id = %(value)s",
         ),
-        Words("text", "Search", "the beginning of a payer's name", _FOUND),
+        by_payer_name("y", "id"),
     ),
     default_sort="-started",
     sums=("amount",),

@@ -17,12 +17,12 @@ from portal.queries.tables import Reading, Table, read_request, read_text
 from portal.services.users import scope
 from portal.web.htmx import is_part_wanted
 from portal.web.menu import target
-from portal.web.tables._cells import Cell, cells_of
 from portal.web.tables._csv import csv_lines
+from portal.web.tables._rows import rows_of
 from portal.web.tables._view import TOTALS_ARGUMENT, view_of, write_address
 from portal.web.visitors import current_organisation, current_visitor
 
-__all__ = ["Cell", "cells_of", "list_address", "send_csv", "show_list"]
+__all__ = ["list_address", "rows_of", "send_csv", "show_list"]
 
 FIND_ARGUMENT = "find"
 # What says how rows are shown, and not which.

@@ -67,7 +67,7 @@ def _drawn(table: Table, place: int, column: Column, *, is_head: bool) -> Draw:
             if value is None:
                 return Cell(label, "–", css=BLANK)
             words, tone = states[value]
-            return Cell(label, words, address_of(row), css, tone)
+            return Cell(label, words, None, css, tone)
 
         return draw_state
     write = _writer(column, is_head=is_head)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from flask import request
+from markupsafe import Markup
 
 from portal.queries.tables import (
     SPANS,
@@ -29,7 +30,7 @@ from portal.queries.tables import (
 )
 from portal.web.formats import whole
 from portal.web.menu import target
-from portal.web.tables._cells import Cell, cells_of
+from portal.web.tables._rows import rows_of
 
 ROWS_OFFERED = (25, 50, 100, 200)
 TOTALS_ARGUMENT = "totals"
@@ -74,7 +75,7 @@ class ListView(NamedTuple):
     chips: list[Link]
     facets: list[FacetView]
     headers: list[Header]
-    rows: list[list[Cell]]
+    rows: list[Markup]
     newer: str | None
     older: str | None
     # None where the list goes on beyond this page and was not counted.
@@ -149,7 +150,7 @@ def view_of(table: Table, reading: Reading) -> ListView:
         chips=[_chip(table, asked, term) for term in asked.terms],
         facets=[_facet(table, asked, facet) for facet in facets],
         headers=[_header(table, asked, column) for column in table.columns if column.is_shown],
-        rows=cells_of(table, page.rows),
+        rows=rows_of(table, page.rows),
         newer=turned(page.newer),
         older=turned(page.older),
         totals=totals,
