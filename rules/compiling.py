@@ -23,7 +23,7 @@ from rules.conditions import (
     describe_condition,
     parse_condition,
 )
-from rules.types import Severity, Stage
+from rules.types import By, Severity, Stage
 
 CLAUSES_MAX: Final = 200
 PROBLEMS_SHOWN_MAX: Final = 5
@@ -83,6 +83,13 @@ class BoundClause:
     test: Test | None
     condition: str
     rounding: Rounding
+    # Where it stands in the definition, counted from one.
+    place: int
+
+    @property
+    def by(self) -> By:
+        """How a trace names it."""
+        return By(self.clause.code, self.place)
 
     def explain(self) -> str:
         """Write the clause as one sentence, with its code, its stages and when it applies."""
@@ -320,4 +327,5 @@ def _bind(draft: _Draft, provided: Mapping[str, Any], rounding: Rounding) -> Bou
         test=draft.test,
         condition=draft.condition,
         rounding=rounding,
+        place=draft.place,
     )

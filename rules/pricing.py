@@ -14,6 +14,7 @@ from rules.calculation import MICRO, DatedRates
 from rules.clauses import ClauseKind
 from rules.compiling import BoundClause
 from rules.types import (
+    By,
     DatedRate,
     InvoiceFacts,
     InvoicePrice,
@@ -21,6 +22,7 @@ from rules.types import (
     MeteredLine,
     PricedLine,
     TaxAmount,
+    TraceEntry,
 )
 
 Lines = tuple[LineFacts, ...]
@@ -42,19 +44,19 @@ class Pricing:
         "metered_codes",
         "rates",
         "rounding",
-        "tax_code",
+        "tax_by",
     )
 
     def __init__(self, by_kind: Mapping[ClauseKind, Sequence[BoundClause]]) -> None:
         """Sort the clauses, and draw up the rates for each day on which they change."""
         (tax,) = by_kind[ClauseKind.TAX]
         self.rounding: Rounding = tax.rounding
-        self.tax_code = tax.clause.code
+        self.tax_by = tax.by
         self._additions = by_kind[ClauseKind.ADDITION]
         self._reversals = by_kind[ClauseKind.REVERSE_CHARGE]
         self._cash = by_kind[ClauseKind.CASH]
         self._tariffs = by_kind[ClauseKind.TARIFF]
-        self._due_clauses = [(each.call, each.test) for each in by_kind[ClauseKind.DUE]]
+        self._due_clauses = [(each.call, each.test, each.by) for each in by_kind[ClauseKind.DUE]]
         self.metered_codes = frozenset(
             code for each in self._tariffs for code in each.values["revenue_codes"]
         )
@@ -76,11 +78,12 @@ class Pricing:
         """
         lines = facts.lines
         changed: dict[int, PricedLine] = {}
+        steps: list[TraceEntry] = []
         if self._tariffs or self._additions or self._reversals:
-            lines = self._price_lines(facts, changed)
+            lines = self._price_lines(facts, changed, steps)
         taxes = self._tax(lines) if self._tax else self._taxes(lines, rates=self.rates.on(facts))
         if self._cash:
-            lines, taxes = self._round_for_cash(facts, lines, taxes, changed)
+            lines, taxes = self._round_for_cash(facts, lines, taxes, changed, steps)
         revenues: dict[str, int] = {}
         net_minor = 0
         for _, line_minor, code, _, _ in lines:
@@ -89,38 +92,52 @@ class Pricing:
         tax_minor = 0
         for tax in taxes:
             tax_minor += tax[3]
+        due_on, due_by = self._due_on(facts)
         price = InvoicePrice(
             net_minor,
             tax_minor,
             check_amount(net_minor + tax_minor),
             taxes,
             tuple(sorted(revenues.items())),
-            self._due_on(facts),
+            due_on,
             tuple(changed.values()) if changed else (),
+            tuple(steps),
+            self.tax_by,
+            due_by,
         )
         return price, lines
 
-    def _price_lines(self, facts: InvoiceFacts, changed: dict[int, PricedLine]) -> Lines:
+    def _price_lines(
+        self, facts: InvoiceFacts, changed: dict[int, PricedLine], steps: list[TraceEntry]
+    ) -> Lines:
         """Apply tariffs and additions, which are for invoices only, and the reverse charge."""
         lines = facts.lines
         if facts.kind == "invoice":
             exponent = currency_exponent(facts.currency)
             if self._tariffs:
-                lines = tuple([self._meter(line, facts, 10**exponent, changed) for line in lines])
+                scale = 10**exponent
+                lines = tuple([self._meter(line, facts, scale, changed, steps) for line in lines])
             for each in self._additions:
                 if each.test is None or each.test(facts):
+                    so_far = lines
                     for added in each.call(facts._replace(lines=lines)):
                         check_amount(added.net_minor)
                         lines += (LineFacts(*added[:4]),)
                         price = Decimal(added.net_minor).scaleb(-exponent)
                         changed[added.position] = added._replace(unit_price=price)
+                        steps.append(_trace_addition(each, added, so_far, facts.period_days))
         for each in self._reversals:
             if each.test is None or each.test(facts):
-                lines = _reverse(lines, each.call(facts) or {}, each.clause.code, changed)
+                lines = _reverse(lines, each.call(facts) or {}, each.by, changed, steps)
         return lines
 
     def _meter(
-        self, line: LineFacts, facts: InvoiceFacts, scale: int, changed: dict[int, PricedLine]
+        self,
+        line: LineFacts,
+        facts: InvoiceFacts,
+        scale: int,
+        changed: dict[int, PricedLine],
+        steps: list[TraceEntry],
     ) -> LineFacts:
         """Price a line by the first tariff that names its revenue code and applies."""
         quantity = line.quantity
@@ -137,6 +154,10 @@ class Pricing:
                     line[0], net_minor, line.revenue_code, line.tax_code, unit_price, None, code
                 )
                 changed[line.position] = priced
+                inputs: dict[str, Any] = {"line": line[0], "quantity": f"{quantity.normalize():f}"}
+                if each.values.get("per_days") and facts.period_days is not None:
+                    inputs["days"] = facts.period_days
+                steps.append(TraceEntry(*each.by, inputs, net_minor))
                 return line._replace(net_minor=net_minor)
         return line
 
@@ -155,6 +176,7 @@ class Pricing:
         lines: Lines,
         taxes: tuple[TaxAmount, ...],
         changed: dict[int, PricedLine],
+        steps: list[TraceEntry],
     ) -> tuple[Lines, tuple[TaxAmount, ...]]:
         """Add the line that brings the total to what coins can pay, if it is not there already."""
         total_minor = sum(tax.net_minor + tax.tax_minor for tax in taxes)
@@ -171,23 +193,52 @@ class Pricing:
         changed[place] = PricedLine(
             place, part_minor, revenue_code, code, price, "Rounding", each.clause.code
         )
+        inputs = {"line": place, "tax_code": code, "total": total_minor}
+        steps.append(TraceEntry(*each.by, inputs, part_minor))
         by_code = {tax.tax_code: tax for tax in taxes}
         known = by_code.get(code, TaxAmount(code, 0, 0, 0))
         by_code[code] = known._replace(net_minor=known.net_minor + part_minor)
         line = LineFacts(place, part_minor, revenue_code, code)
         return (*lines, line), tuple(by_code[each] for each in sorted(by_code))
 
-    def _due_on(self, facts: InvoiceFacts) -> date:
-        for call, test in self._due_clauses:
+    def _due_on(self, facts: InvoiceFacts) -> tuple[date, By]:
+        for call, test, by in self._due_clauses:
             if test is None or test(facts):
                 due_on: date | None = call(facts)
                 if due_on is not None:
-                    return due_on
+                    return due_on, by
         raise AssertionError("compiling made sure that the last due clause takes every case")
 
 
+def _trace_addition(
+    bound: BoundClause, added: PricedLine, lines: Lines, days: int | None
+) -> TraceEntry:
+    """Note an added line, with what the lines came to that it was computed from."""
+    codes = bound.values["revenue_codes"]
+    is_share = "rate_bps" in bound.values
+    of_minor = sum(
+        line.net_minor
+        for line in lines
+        if (not codes or line.revenue_code in codes)
+        and (not is_share or line.tax_code == added.tax_code)
+    )
+    inputs: dict[str, Any] = {
+        "line": added.position,
+        "tax_code": added.tax_code,
+        "of": of_minor,
+        "text": added.description,
+    }
+    if bound.values.get("per_days") and days is not None:
+        inputs["days"] = days
+    return TraceEntry(*bound.by, inputs, added.net_minor)
+
+
 def _reverse(
-    lines: Lines, codes: Mapping[str, str], clause_code: str, changed: dict[int, PricedLine]
+    lines: Lines,
+    codes: Mapping[str, str],
+    by: By,
+    changed: dict[int, PricedLine],
+    steps: list[TraceEntry],
 ) -> Lines:
     """Give lines the tax codes that stand for others."""
     if not codes:
@@ -201,8 +252,10 @@ def _reverse(
         turned.append(line._replace(tax_code=tax_code))
         before = changed.get(line.position)
         changed[line.position] = (
-            before._replace(tax_code=tax_code, code=clause_code)
+            before._replace(tax_code=tax_code, code=by.code)
             if before
-            else PricedLine(*line[:3], tax_code, None, None, clause_code)
+            else PricedLine(*line[:3], tax_code, None, None, by.code)
         )
+        inputs = {"line": line.position, "tax_code": line.tax_code}
+        steps.append(TraceEntry(*by, inputs, tax_code))
     return tuple(turned)

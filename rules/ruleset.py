@@ -27,6 +27,7 @@ from rules.definitions import definition_hash, dump_definition, load_definition
 from rules.policies import apportion, p101_retry_after_days, p102_credits_are_applied_in_order
 from rules.pricing import Pricing
 from rules.types import (
+    BY_NOBODY,
     Allocation,
     Assessment,
     Charge,
@@ -36,6 +37,7 @@ from rules.types import (
     LineFacts,
     OpenInvoiceFacts,
     PaymentFacts,
+    Reached,
     RetryDecision,
     Severity,
     SourceFacts,
@@ -55,7 +57,7 @@ __all__ = [
 # A document is priced at these stages, and so needs tax codes that are known.
 _PRICED_STAGES = frozenset({Stage.IMPORT, Stage.ISSUE})
 
-Check = tuple[Callable[[InvoiceFacts], str | None], Test | None, str, Severity, str | None]
+Check = tuple[Callable[[InvoiceFacts], str | None], Test | None, str, Severity, str | None, int]
 
 
 def compile_rule_set(
@@ -100,20 +102,21 @@ class CompiledRuleSet:
         self.needs = frozenset(fact for each in bound for fact in each.clause.needs)
         metered = (each.values["revenue_codes"] for each in bound if each.clause.code == "V127")
         self.metered_codes = self._pricing.metered_codes.union(*metered)
-        self._fees = [(each.call, each.test) for each in by_kind[ClauseKind.FEE]]
-        self._retries = [(each.call, each.test) for each in by_kind[ClauseKind.RETRY]]
+        self._fees = [(each.call, each.test, each.place) for each in by_kind[ClauseKind.FEE]]
+        self._retries = [(each.call, each.test, each.by) for each in by_kind[ClauseKind.RETRY]]
         self._set_offs = [each.call for each in by_kind[ClauseKind.SET_OFF]]
-        self._levels = [(each.call, each.test) for each in by_kind[ClauseKind.LEVEL]]
+        self._levels = [(each.call, each.test, each.by) for each in by_kind[ClauseKind.LEVEL]]
         self._tolerances = [each.call for each in by_kind[ClauseKind.TOLERANCE]]
         self._limits = {each.clause.code: each for each in by_kind[ClauseKind.LIMIT]}
         orders = by_kind[ClauseKind.ORDER]
         self._order = orders[0].call if orders else p102_credits_are_applied_in_order
-        self._retries.append((_never_again(frozenset(holidays)), None))
+        self._retries.append((_never_again(frozenset(holidays)), None, BY_NOBODY))
         self._checks: dict[str, list[Check]] = {stage: [] for stage in Stage}
         for each in by_kind[ClauseKind.CHECK]:
             entry = each.clause
             for stage in each.stages:
-                check = (each.call, each.test, entry.code, each.severity, entry.field)
+                place = each.place
+                check = (each.call, each.test, entry.code, each.severity, entry.field, place)
                 self._checks[stage].append(check)
         used = {stage for each in bound for stage in each.stages}
         self.stages: tuple[Stage, ...] = tuple(stage for stage in Stage if stage in used)
@@ -181,11 +184,11 @@ class CompiledRuleSet:
             findings.extend(
                 [self._unknown_tax(line) for line in facts.lines if line[3] not in rates]
             )
-        for check, test, code, severity, field in self._checks[stage]:
+        for check, test, code, severity, field, place in self._checks[stage]:
             if test is None or test(facts):
                 message = check(facts)
                 if message is not None:
-                    findings.append(Finding(code, severity, message, field))
+                    findings.append(Finding(code, severity, message, field, place))
         return tuple(findings)
 
     def collect_findings(self, facts: InvoiceFacts) -> tuple[Finding, ...]:
@@ -212,7 +215,8 @@ class CompiledRuleSet:
             unknown = [line for line in facts.lines if line.tax_code not in rates]
             return Assessment(None, tuple(self._unknown_tax(line) for line in unknown))
         except AmountTooLarge as error:
-            finding = Finding(self._pricing.tax_code, Severity.BLOCK, error.message, "total_minor")
+            code, place = self._pricing.tax_by
+            finding = Finding(code, Severity.BLOCK, error.message, "total_minor", place)
             return Assessment(None, (finding,))
         total = price.total_minor
         priced = InvoiceFacts._make((*facts[:11], lines, total, total, price.due_on, *facts[15:]))
@@ -223,9 +227,11 @@ class CompiledRuleSet:
 
         Shape: the first retry clause that applies decides; without one nothing is tried again.
         """
-        decide = next(call for call, test in self._retries if test is None or test(facts))
+        decide, by = next(
+            (call, by) for call, test, by in self._retries if test is None or test(facts)
+        )
         decision: RetryDecision = decide(facts)
-        return decision
+        return decision._replace(by=by)
 
     def allocate(
         self, sources: Sequence[SourceFacts], invoices: Sequence[OpenInvoiceFacts]
@@ -239,19 +245,24 @@ class CompiledRuleSet:
 
     def late_fee(self, facts: InvoiceFacts) -> tuple[Charge, ...]:
         """Compute the fees and interest of an overdue invoice on its business date."""
-        charges = (call(facts) for call, test in self._fees if test is None or test(facts))
-        return tuple(charge for charge in charges if charge is not None)
+        charges = (
+            (call(facts), place) for call, test, place in self._fees if test is None or test(facts)
+        )
+        return tuple(charge._replace(place=place) for charge, place in charges if charge)
 
     def reminder_level(self, facts: InvoiceFacts) -> int:
-        """Say which level of reminder an overdue invoice has reached; zero is none.
+        """Say which level of reminder an overdue invoice has reached; zero is none."""
+        return self.reach_level(facts).level
+
+    def reach_level(self, facts: InvoiceFacts) -> Reached:
+        """Say which level of reminder an overdue invoice has reached, and by which clause.
 
         Shape: the first clause that applies decides; without one nothing is reminded.
         """
-        for call, test in self._levels:
+        for call, test, by in self._levels:
             if test is None or test(facts):
-                level: int = call(facts)
-                return level
-        return 0
+                return Reached(call(facts), by)
+        return Reached(0)
 
     def is_difference_tolerated(self, difference_minor: int, expected_minor: int) -> bool:
         """Say whether a payout may differ that much; without agreement not at all."""
@@ -282,7 +293,8 @@ class CompiledRuleSet:
             f"Line {line.position} has the tax code “{line.tax_code}”, which is not agreed; "
             f"use one of {say(self.tax_codes)}."
         )
-        return Finding(self._pricing.tax_code, Severity.BLOCK, message, "lines")
+        code, place = self._pricing.tax_by
+        return Finding(code, Severity.BLOCK, message, "lines", place)
 
 
 def _lists_revenue(bound: BoundClause) -> bool:

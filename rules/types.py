@@ -3,10 +3,11 @@
 Facts and results are named tuples, because a run makes hundreds of thousands of them.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 PaymentReasonKind = Literal["decline", "return"]
 SourceKind = Literal["credit_note", "payer_credit", "deposit"]
@@ -33,6 +34,31 @@ class Severity(StrEnum):
     BLOCK = "block"
     WARN = "warn"
     INFORM = "inform"
+
+
+class By(NamedTuple):
+    """The clause that decided, and where it stands in the definition, counted from one.
+
+    Shape: place zero is no clause: what holds where nothing else was agreed.
+    """
+
+    code: str
+    place: int
+
+
+BY_NOBODY: Final = By("", 0)
+
+
+class TraceEntry(NamedTuple):
+    """What one clause was given, and what it made of it.
+
+    Shape: inputs and result are what JSON can hold without floats; a day is an ISO text.
+    """
+
+    code: str
+    place: int
+    inputs: Mapping[str, Any]
+    result: Any
 
 
 class LineFacts(NamedTuple):
@@ -148,6 +174,7 @@ class Finding(NamedTuple):
     severity: Severity
     message: str
     field: str | None = None
+    place: int = 0
 
 
 class TaxAmount(NamedTuple):
@@ -188,7 +215,8 @@ class InvoicePrice(NamedTuple):
     """What a document comes to.
 
     Shape: taxes and revenues are sorted by code; revenues add up to the net amount; lines are those
-    that differ from the draft's.
+    that differ from the draft's; steps say what each clause did to them. Tax and due date are by
+    nobody where they were not computed but taken over.
     """
 
     net_minor: int
@@ -198,6 +226,9 @@ class InvoicePrice(NamedTuple):
     revenues: tuple[tuple[str, int], ...]
     due_on: date
     lines: tuple[PricedLine, ...] = ()
+    steps: tuple[TraceEntry, ...] = ()
+    tax_by: By = BY_NOBODY
+    due_by: By = BY_NOBODY
 
 
 class Assessment(NamedTuple):
@@ -213,6 +244,14 @@ class Charge(NamedTuple):
     code: str
     amount_minor: int
     description: str
+    place: int = 0
+
+
+class Reached(NamedTuple):
+    """The level of reminder that an invoice has reached, zero for none, and by which clause."""
+
+    level: int
+    by: By = BY_NOBODY
 
 
 class RetryDecision(NamedTuple):
@@ -225,6 +264,7 @@ class RetryDecision(NamedTuple):
     next_on: date | None
     worklist: str | None
     explanation: str
+    by: By = BY_NOBODY
 
 
 class Allocation(NamedTuple):

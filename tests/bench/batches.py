@@ -4,7 +4,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
+from statistics import median
+from unittest.mock import patch
 from uuid import UUID
 
 from jobs.engine import work_one_chunk
@@ -20,6 +23,7 @@ from tests.bench.set_based import BOOK, ISSUE, START, SetBased
 from tests.bench.world import NOW, ON, analyse, bench_app, make_drafts, make_organisation
 
 CHUNK = 1000
+TRACED_SIZE_MAX = 20_000
 POLICY = QueryPolicy(900, (5,), 60)
 
 
@@ -87,9 +91,37 @@ def bench_issue_and_collect(sizes: Sequence[int]) -> None:
             rates[size] = (size / our_seconds) / (size / seconds)
             if size == sizes[0]:
                 collect(ours, other, reference, size)
+                weigh_traces(config, min(size, TRACED_SIZE_MAX))
     if len(sizes) > 1:
         first, last = rates[sizes[0]], rates[sizes[-1]]
         print(f"issue ratio at {sizes[-1]:,} ÷ at {sizes[0]:,}: {last / first:.2f}  (target ≥ 0.8)")
+
+
+def weigh_traces(config: Config, size: int) -> None:
+    """Issue with the traces of the rules ≥ 0.8 × as fast as without, chunk by chunk in turn."""
+    traced, untraced = make_filled(f"traced-{size}", size), make_filled(f"untraced-{size}", size)
+    analyse(config)
+    for organisation_id in (traced, untraced):
+        with acting_for(organisation_id):
+            start_run(
+                order=RunOrder(job="invoice_issuing", business_on=ON, chunk_items_max=CHUNK),
+                actor=PORTAL,
+                now=NOW,
+            )
+    without = patch("portal.services.invoices._issue.record_traces", lambda *_, **__: None)
+    spans: dict[UUID, list[float]] = {traced: [], untraced: []}
+    for number in range(0, size, CHUNK):
+        # In turn who goes first, and compared by the median: other work on the machine comes
+        # and goes within a chunk.
+        pair = (traced, untraced) if number // CHUNK % 2 else (untraced, traced)
+        for organisation_id in pair:
+            with without if organisation_id == untraced else nullcontext():
+                spans[organisation_id].append(timed(partial(work_one_chunk, organisation_id)))
+    for organisation_id, expected in ((traced, size), (untraced, 0)):
+        assert len(list_ids(organisation_id, "SELECT id FROM rule_traces")) == expected
+        assert not list_ids(organisation_id, "SELECT id FROM invoices WHERE state = 'draft'")
+    ours, reference = (CHUNK / median(spans[one]) for one in (traced, untraced))
+    say(f"issue with traces, {size:,} invoices", ours, reference, "≥ 0.8")
 
 
 def collect(ours: UUID, other: UUID, reference: SetBased, size: int) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from portal.db import current_organisation_id
 from portal.domain.errors import Conflict
 from portal.domain.invoices import InvoiceKind, InvoiceState
-from portal.domain.ledger import AccountKind, EntryKind
+from portal.domain.ledger import AccountKind, EntryKind, income_account
 from portal.domain.users import Actor
 from portal.services.events import record_events
 from portal.services.ledger import Account, LedgerBook
@@ -129,13 +129,9 @@ def _post(priced: Sequence[Priced], business_on: date) -> None:
     """Post each document: revenue and tax against the receivable, or the payer's credit."""
     book = LedgerBook()
     accounts = {
-        Account(kind, each.draft.currency, code)
-        for each in priced
-        for kind, codes in (
-            (AccountKind.REVENUE, each.price.revenues),
-            (AccountKind.TAX_PAYABLE, each.price.taxes),
-        )
-        for code, *_ in codes
+        Account(kind, draft.currency, code)
+        for draft, price in priced
+        for kind, code, _ in _list_parts(price)
     }
     for currency in {each.draft.currency for each in priced}:
         accounts |= {
@@ -155,9 +151,7 @@ def _post(priced: Sequence[Priced], business_on: date) -> None:
         payers_side = Account(
             AccountKind.PAYER_CREDITS if is_credit else AccountKind.RECEIVABLE, currency
         )
-        parts = [(AccountKind.REVENUE, code, amount) for code, amount in price.revenues]
-        parts += [(AccountKind.TAX_PAYABLE, tax.tax_code, tax.tax_minor) for tax in price.taxes]
-        for kind, code, amount in parts:
+        for kind, code, amount in _list_parts(price):
             book.post(
                 entry_id,
                 payers_side,
@@ -167,6 +161,13 @@ def _post(priced: Sequence[Priced], business_on: date) -> None:
                 invoice_id=draft.id,
             )
     book.write()
+
+
+def _list_parts(price: InvoicePrice) -> list[tuple[AccountKind, str, int]]:
+    """List what a document brings in: kind of account, code there, and amount."""
+    parts = [(*income_account(code), amount) for code, amount in price.revenues]
+    parts += [(AccountKind.TAX_PAYABLE, tax.tax_code, tax.tax_minor) for tax in price.taxes]
+    return parts
 
 
 def _number(priced: Sequence[Priced], *, business_on: date, version: int) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from portal.domain.errors import Conflict, Invalid, NotFound
@@ -15,6 +15,7 @@ from portal.services.invoices._draft import NewInvoice, NewLine
 from portal.services.rulesets import load_rule_set
 from portal.sql import fetch_one
 from rules.ruleset import CompiledRuleSet
+from rules.types import Finding, InvoiceFacts, LineFacts, Severity, Stage
 
 # The same as for files that are imported.
 REFERENCE_CHARACTERS_MAX: Final = 100
@@ -38,6 +39,8 @@ KINDS: Final = (InvoiceKind.INVOICE, InvoiceKind.CREDIT_NOTE)
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+# What is wrong with the payer is set right by choosing another, or on the payer's own page.
+_OF_PAYER = ("payer_ref", "payer_kind", "payer_vat_id", "payer_iban")
 _NO_BREAK_SPACE = "\u00a0"
 
 
@@ -112,15 +115,95 @@ def check_draft(invoice: NewInvoice, *, on: date, invoice_id: UUID | None = None
     _check_codes(problems, tidy.lines, rule_set)
     if is_currency_known and not problems:
         _check_amounts(problems, tidy, rule_set)
+    _refuse(problems)
+    payer = fetch_one(
+        "SELECT kind, external_ref, is_default, vat_id, is_on_hold FROM payers WHERE id = %s",
+        (tidy.payer_id,),
+    )
+    if payer is None:
+        raise DraftPayerMissing(field="payer_id")
+    if Stage.DRAFT in rule_set.stages:
+        facts = _facts(tidy, payer, rule_set, on)
+        if "is_repeated" in rule_set.needs:
+            facts = facts._replace(is_repeated=_is_repeated(tidy, facts, invoice_id))
+        findings = rule_set.assess(Stage.DRAFT, facts).findings
+        _refuse([_problem(each) for each in findings if each.severity is Severity.BLOCK])
+    if tidy.external_ref is not None:
+        _check_taken(tidy.external_ref, invoice_id)
+    return tidy
+
+
+def _refuse(problems: Sequence[DraftProblem]) -> None:
+    """Refuse the draft where something is wrong, naming the first.
+
+    Raises: DraftInvalid.
+    """
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
         first = problems[0]
         raise DraftInvalid(reason=first.reason + more, field=first.field, problems=tuple(problems))
-    if fetch_one("SELECT 1 FROM payers WHERE id = %s", (tidy.payer_id,)) is None:
-        raise DraftPayerMissing(field="payer_id")
-    if tidy.external_ref is not None:
-        _check_taken(tidy.external_ref, invoice_id)
-    return tidy
+
+
+def _facts(invoice: NewInvoice, payer: Any, rule_set: CompiledRuleSet, on: date) -> InvoiceFacts:
+    """Tell the rules what is known of a document before it is one."""
+    return InvoiceFacts(
+        invoice_id="",
+        kind=invoice.kind.value,
+        currency=invoice.currency,
+        payer_kind=payer.kind,
+        payer_ref=payer.external_ref,
+        has_default_payer=payer.is_default,
+        external_ref=invoice.external_ref,
+        purchase_order_ref=invoice.purchase_order_ref,
+        document_on=invoice.document_on or on,
+        business_date=on,
+        is_duplicate=False,
+        lines=tuple(
+            LineFacts(
+                position,
+                rule_set.line_net_minor(line.quantity, line.unit_price, invoice.currency),
+                line.revenue_code,
+                line.tax_code,
+                line.quantity,
+            )
+            for position, line in enumerate(invoice.lines, start=1)
+        ),
+        buyer_reference=invoice.buyer_reference,
+        cost_centre=invoice.cost_centre,
+        payment_ref=invoice.payment_ref,
+        period_from=invoice.period_from,
+        period_to=invoice.period_to,
+        payer_vat_id=payer.vat_id,
+        is_on_hold=payer.is_on_hold,
+    )
+
+
+def _is_repeated(invoice: NewInvoice, facts: InvoiceFacts, invoice_id: UUID | None) -> bool:
+    """Say whether the payer was billed the same for the same period before."""
+    found = fetch_one(
+        "SELECT 1 FROM invoices WHERE payer_id = %s AND kind = %s AND currency = %s"
+        " AND net_minor = %s AND period_from = %s AND period_to = %s"
+        " AND state NOT IN ('discarded', 'voided') AND id IS DISTINCT FROM %s LIMIT 1",
+        (
+            invoice.payer_id,
+            facts.kind,
+            facts.currency,
+            sum(line.net_minor for line in facts.lines),
+            invoice.period_from,
+            invoice.period_to,
+            invoice_id,
+        ),
+    )
+    return found is not None
+
+
+def _problem(finding: Finding) -> DraftProblem:
+    """Turn what a rule says into what is wrong with a field that people and machines can fill."""
+    field = finding.field if finding.field in NewInvoice._fields else None
+    if finding.field in _OF_PAYER:
+        field = "payer_id"
+    message = finding.message.rstrip(".")
+    return DraftProblem(field or "lines", message[:1].lower() + message[1:])
 
 
 def is_readable(text: str) -> bool:

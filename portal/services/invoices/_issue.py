@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -17,9 +18,19 @@ from portal.services.invoices._book import Draft, Priced, book_documents
 from portal.services.invoices._lock import InvoiceNotDraft, lock_document
 from portal.services.outcomes import ItemResult
 from portal.services.rulesets import load_rule_set
+from portal.services.traces import record_traces
 from portal.sql import fetch_plain
 from rules.ruleset import CompiledRuleSet
-from rules.types import Assessment, Finding, InvoiceFacts, LineFacts, Severity, Stage
+from rules.traces import trace_findings, trace_price
+from rules.types import (
+    Assessment,
+    Finding,
+    InvoiceFacts,
+    LineFacts,
+    Severity,
+    Stage,
+    TraceEntry,
+)
 
 ISSUABLE = INVOICE_MOVES.sources("issue") - {InvoiceState.PENDING_APPROVAL}
 
@@ -81,7 +92,7 @@ def issue_invoices(
             for invoice_id in sorted(invoice_ids)
         }
         judged = _judge(_read_drafts(invoice_ids, rule_set, _LOCKING), rule_set, business_on)
-        results |= {each.draft.id: _result(each) for each in judged}
+        results |= {each.draft.id: result_of(each) for each in judged}
         _book(judged, business_on=business_on, version=version, actor=actor, now=now)
         return list(results.values())
 
@@ -168,10 +179,25 @@ def _judge(drafts: Sequence[Draft], rule_set: CompiledRuleSet, business_on: date
             against = (Finding("not_a_draft", Severity.BLOCK, message),)
             judged.append(Judged(draft, Assessment(None, ()), against))
             continue
-        facts = _facts(draft, lines.get(draft.id, ()), business_on)
-        assessment = rule_set.assess(Stage.ISSUE, facts)
-        judged.append(Judged(draft, assessment, _list_against(assessment)))
+        judged.append(judge_document(draft, lines.get(draft.id, ()), rule_set, business_on))
     return judged
+
+
+def read_documents(
+    *, invoice_ids: Sequence[UUID], rule_set: CompiledRuleSet
+) -> list[tuple[Draft, tuple[LineFacts, ...]]]:
+    """Read documents, whatever their state, as issuing reads drafts; nothing is locked."""
+    lines = _list_lines(invoice_ids, rule_set)
+    drafts = _read_drafts(invoice_ids, rule_set)
+    return [(draft, lines.get(draft.id, ())) for draft in drafts]
+
+
+def judge_document(
+    draft: Draft, lines: tuple[LineFacts, ...], rule_set: CompiledRuleSet, on: date
+) -> Judged:
+    """Ask the agreement about one document, as if it were issued on a day."""
+    assessment = rule_set.assess(Stage.ISSUE, facts_of_draft(draft, lines, on))
+    return Judged(draft, assessment, _list_against(assessment))
 
 
 def _list_against(assessment: Assessment) -> tuple[Finding, ...]:
@@ -185,7 +211,7 @@ def _list_against(assessment: Assessment) -> tuple[Finding, ...]:
     return against
 
 
-def _result(judged: Judged) -> ItemResult:
+def result_of(judged: Judged) -> ItemResult:
     """Say what becomes of a document, with the first of what was found."""
     price = judged.assessment.price
     if judged.against or price is None:
@@ -209,11 +235,33 @@ def _book(
         for each in judged
         if each.assessment.price is not None and not each.against
     ]
+    record = partial(
+        record_traces,
+        subject_type="invoice",
+        stage=Stage.ISSUE,
+        version=version,
+        on=business_on,
+        now=now,
+    )
+    record(_trace(each, business_on) for each in judged if not each.against)
+    refused = [each for each in judged if each.against and each.draft.state in ISSUABLE]
+    record(((each.draft.id, trace_findings(each.against)) for each in refused), only_news=True)
     if priced:
         book_documents(priced, business_on=business_on, version=version, actor=actor, now=now)
 
 
-def _facts(draft: Draft, lines: tuple[LineFacts, ...], business_on: date) -> InvoiceFacts:
+def _trace(judged: Judged, business_on: date) -> tuple[UUID, list[TraceEntry]]:
+    """Say how an issued document's amounts came about, and what the rules said besides."""
+    price, findings = judged.assessment
+    assert price is not None
+    entries = trace_price(price, on=business_on, stated_due_on=judged.draft.due_on)
+    if findings:
+        entries += trace_findings(findings)
+    return judged.draft.id, entries
+
+
+def facts_of_draft(draft: Draft, lines: tuple[LineFacts, ...], business_on: date) -> InvoiceFacts:
+    """Say what the rules may know of a document that is met on a day."""
     return InvoiceFacts(
         str(draft.id),
         draft.kind,

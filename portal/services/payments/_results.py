@@ -11,19 +11,17 @@ from portal.domain.payments import ATTEMPT_MOVES, AttemptState, PaymentState
 from portal.domain.users import Actor
 from portal.queries.payments import CONTRADICTED_WORKLIST
 from portal.services.events import record_events
+from portal.services.payments._retries import Retries
 from portal.services.payments._returns import book_returns
 from portal.services.payments._successes import book_successes
 from portal.services.payments._writing import (
     AttemptChange,
     PaymentChange,
-    decide_next,
     write_attempts,
     write_payments,
     write_releases,
 )
-from portal.services.rulesets import load_rule_set
 from portal.sql import fetch
-from rules.ruleset import CompiledRuleSet
 from rules.types import RetryDecision
 
 QUERIES_BEFORE_WORKLIST = 3  # Beyond the planned delays; a person looks while we go on asking.
@@ -160,7 +158,7 @@ def _apply(  # noqa: PLR0912 - one branch per kind of result
     events: list[tuple[str, UUID]] = []
     succeeded: list[tuple[Any, AttemptResult]] = []
     returned: list[tuple[Any, AttemptResult]] = []
-    rule_sets: dict[date, CompiledRuleSet] = {}
+    retries = Retries()
     checked = {row.attempt_id: _checked(row, results[row.attempt_id]) for row in rows}
     for row in rows:
         verdicts[row.attempt_id] = _judge(AttemptState(row.state), checked[row.attempt_id])
@@ -194,7 +192,7 @@ def _apply(  # noqa: PLR0912 - one branch per kind of result
             elif result.kind is ResultKind.RETURN:
                 returned.append((row, result))
             elif result.kind in (ResultKind.DECLINE, ResultKind.ERROR):
-                payments.append(_decline(row, result, rule_sets))
+                payments.append(_decline(row, result, retries))
                 events.append((f"payment.{target.value}", row.payment_id))
     write_attempts(attempts)
     if succeeded:
@@ -203,6 +201,7 @@ def _apply(  # noqa: PLR0912 - one branch per kind of result
         book_returns(returned, actor=actor, now=now)
     write_releases(payments)
     write_payments(payments)
+    retries.write(now)
     record_events(events, actor=actor, now=now)
     return verdicts
 
@@ -286,19 +285,14 @@ def _delay(policy: QueryPolicy, asked: int) -> float:
     return delays[min(max(asked, 0), len(delays) - 1)]
 
 
-def _decline(
-    row: Any, result: AttemptResult, rule_sets: dict[date, CompiledRuleSet]
-) -> PaymentChange:
+def _decline(row: Any, result: AttemptResult, retries: Retries) -> PaymentChange:
     """Ask the rules whether a payment that did not happen is tried again."""
     if result.kind is ResultKind.ERROR:
         decision = RetryDecision(
             "fail", None, "gateway_trouble", "The gateway could not be reached; nothing was sent."
         )
     else:
-        on = row.business_on
-        if on not in rule_sets:
-            _, rule_sets[on] = load_rule_set(on=on)
-        decision = decide_next(rule_sets[on], row, result.reason_code or "MS03", "decline", on=on)
+        decision = retries.decide(row, result.reason_code, "decline", on=row.business_on)
     return PaymentChange.after_decision(
         row, PaymentState(row.payment_state), decision, result.reason_code
     )

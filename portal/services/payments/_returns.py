@@ -13,8 +13,8 @@ from portal.services.allocations import PaymentReversal, reverse_allocations
 from portal.services.events import record_events
 from portal.services.ledger import Account, LedgerBook
 from portal.services.payments._refunds import end_refunds
-from portal.services.payments._writing import PaymentChange, decide_next, write_payments
-from portal.services.rulesets import load_rule_set
+from portal.services.payments._retries import Retries
+from portal.services.payments._writing import PaymentChange, write_payments
 from portal.sql import fetch
 from rules.types import RetryDecision
 
@@ -54,16 +54,15 @@ def _book_day(
     reversals = reverse_allocations(
         payment_ids=[row.payment_id for row, _ in members], business_on=day, actor=actor, now=now
     )
-    _, rule_set = load_rule_set(on=day)
     taken = _list_taken([row.payment_id for row, _ in members])
     book = LedgerBook()
     changes: list[PaymentChange] = []
+    retries = Retries()
     for (row, result), reversal in zip(members, reversals, strict=True):
         _post(book, row, result.fee_minor, reversal, day)
-        decision = decide_next(rule_set, row, result.reason_code or "MS03", "return", on=day)
-        if decision.action == "retry" and row.invoice_id in taken:
-            decision = COLLECTED_OTHERWISE
-        elif decision.action == "retry":
+        instead = COLLECTED_OTHERWISE if row.invoice_id in taken else None
+        decision = retries.decide(row, result.reason_code, "return", on=day, instead=instead)
+        if decision.action == "retry":
             taken.add(row.invoice_id)
         change = PaymentChange.after_decision(
             row, PaymentState(row.payment_state), decision, result.reason_code
@@ -71,6 +70,7 @@ def _book_day(
         changes.append(change)
     book.write()
     write_payments(changes)
+    retries.write(now)
 
 
 def _refuse_disputed(payment_ids: Sequence[UUID]) -> None:

@@ -16,9 +16,12 @@ from portal.queue import ring
 from portal.services.events import record_events
 from portal.services.outcomes import ItemResult
 from portal.services.rulesets import load_rule_set
+from portal.services.traces import SubjectType, record_traces
 from portal.sql import execute, fetch, stage_rows
+from rules import CATALOGUE
 from rules.ruleset import CompiledRuleSet
-from rules.types import InvoiceFacts, Severity
+from rules.traces import trace_findings
+from rules.types import Finding, InvoiceFacts, Severity, Stage
 
 MANDATE_UNUSED_MONTHS_MAX = 36  # SEPA: a mandate lapses when it has not been used that long.
 DELIVERY_BELL = "jobs.message_delivery.drain_messages"
@@ -114,6 +117,8 @@ def start_payments(
             results[row.invoice_id] = ItemResult(
                 row.invoice_id, ItemOutcome.DONE, amount_minor=start.amount_minor
             )
+        refused = [row for row in rows if results[row.invoice_id].code in CATALOGUE]
+        _trace_refused("invoice", refused, business_on, now)
         if starts:
             _stage(starts)
             _insert_payments(business_on, actor)
@@ -152,6 +157,8 @@ def retry_payments(
             results[row.payment_id], start = _plan_retry(row, rule_set, business_on, cancelled)
             if start is not None:
                 starts.append(start)
+        refused = [row for row in rows if results[row.payment_id].code in CATALOGUE]
+        _trace_refused("payment", refused, business_on, now)
         if cancelled:
             _cancel(cancelled, actor=actor, now=now)
         if starts:
@@ -204,10 +211,38 @@ def _reason_not_to_collect(  # noqa: PLR0911 - the order of the checks is their 
         return "mandate_lapsed", "The mandate was not used for 36 months; ask for a new one."
     if row.due_on > business_on:
         return "not_due", f"The invoice is due on {row.due_on}."
-    for finding in rule_set.collect_findings(_facts(row, business_on)):
-        if finding.severity is Severity.BLOCK:
-            return finding.code, finding.message
+    for finding in _list_against(row, rule_set, business_on):
+        return finding.code, finding.message
     return None
+
+
+def _list_against(row: Any, rule_set: CompiledRuleSet, business_on: date) -> list[Finding]:
+    findings = rule_set.collect_findings(_facts(row, business_on))
+    return [each for each in findings if each.severity is Severity.BLOCK]
+
+
+def _trace_refused(
+    subject_type: SubjectType, rows: Sequence[Any], business_on: date, now: datetime
+) -> None:
+    """Record why rules refuse what was to be collected, unless they did so the last time."""
+    if not rows:
+        return
+    version, rule_set = load_rule_set(on=business_on)
+    record_traces(
+        (
+            (
+                getattr(row, f"{subject_type}_id"),
+                trace_findings(_list_against(row, rule_set, business_on)),
+            )
+            for row in rows
+        ),
+        subject_type=subject_type,
+        stage=Stage.COLLECT,
+        version=version,
+        on=business_on,
+        now=now,
+        only_news=True,
+    )
 
 
 def _facts(row: Any, business_on: date) -> InvoiceFacts:

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from portal.db import current_organisation_id
 from portal.domain.payments import PAYMENT_MOVES, AttemptState, PaymentState
 from portal.queries.payments import CONTRADICTED_WORKLIST
 from portal.sql import execute, stage_rows
-from rules.ruleset import CompiledRuleSet
-from rules.types import PaymentFacts, RetryDecision
+from rules.types import RetryDecision
 
 ATTEMPT_COLUMNS = {
     "id": "uuid",
@@ -33,13 +32,6 @@ PAYMENT_COLUMNS = {
     "explanation": "text",
     "keeps_reservation": "boolean",
 }
-
-CONTRADICTED = RetryDecision(
-    "fail",
-    None,
-    CONTRADICTED_WORKLIST,
-    "The gateway has said two things about this payment; it is not tried again by itself.",
-)
 
 
 class AttemptChange(NamedTuple):
@@ -140,35 +132,6 @@ class PaymentChange(NamedTuple):
             row.invoice_id,
             row.reserved_minor,
         )
-
-
-def decide_next(
-    rule_set: CompiledRuleSet,
-    row: Any,
-    reason_code: str,
-    kind: Literal["decline", "return"],
-    *,
-    on: date,
-) -> RetryDecision:
-    """Ask the organisation's rules what follows a decline or return.
-
-    Shape: no retry follows while the gateway contradicts itself, whatever the rules say.
-    """
-    decision = rule_set.decide_retry(
-        PaymentFacts(
-            str(row.payment_id),
-            row.amount_minor,
-            row.currency,
-            row.number,
-            reason_code,
-            kind,
-            on,
-            row.started_on,
-        )
-    )
-    if decision.action == "retry" and row.worklist == CONTRADICTED_WORKLIST:
-        return CONTRADICTED
-    return decision
 
 
 def worklist_after(outcome: str) -> str:

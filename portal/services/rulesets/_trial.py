@@ -1,6 +1,6 @@
 """Trying a version on one document: what it would find and compute. Nothing is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -11,14 +11,25 @@ from portal.queries.rulesets import get_rule_set
 from portal.services.calendars import bank_holidays
 from portal.services.rulesets._load import YEARS_AFTER, YEARS_BEFORE
 from portal.sql import fetch_one, fetch_plain
-from rules import CATALOGUE
-from rules.clauses import ClauseKind
-from rules.compiling import bind_clause
 from rules.ruleset import compile_rule_set
-from rules.types import Charge, Finding, InvoiceFacts, InvoicePrice, LineFacts, Stage
+from rules.traces import (
+    Explanation,
+    explain_trace,
+    trace_charges,
+    trace_findings,
+    trace_level,
+    trace_price,
+)
+from rules.types import (
+    Charge,
+    Finding,
+    InvoiceFacts,
+    InvoicePrice,
+    LineFacts,
+    Reached,
+    Stage,
+)
 
-# They speak at their stage by themselves; the others have made an amount or a date.
-_SPEAKING = frozenset({ClauseKind.CHECK, ClauseKind.FEE, ClauseKind.LEVEL})
 _PRICED = frozenset({Stage.IMPORT, Stage.DRAFT, Stage.ISSUE})
 
 
@@ -29,18 +40,11 @@ class DocumentMissing(NotFound):
     reference: str
 
 
-class Said(NamedTuple):
-    """A clause, and what it said: its sentence in this agreement."""
-
-    code: str
-    title: str
-    sentence: str
-
-
 class Trial(NamedTuple):
     """What a version makes of one document at one stage.
 
-    Shape: no price where nothing is priced at that stage, or where the findings say why not.
+    Shape: said is each clause's part in what was found and computed; no price where nothing is
+    priced at that stage, or where the findings say why not.
     """
 
     facts: InvoiceFacts
@@ -49,11 +53,11 @@ class Trial(NamedTuple):
     findings: tuple[Finding, ...]
     charges: tuple[Charge, ...]
     reminder_level: int | None
-    said: tuple[Said, ...]
+    said: tuple[Explanation, ...]
 
     def sentence_of(self, code: str) -> str:
         """Return what is agreed by the clause that spoke."""
-        return next((one.sentence for one in self.said if one.code == code), "")
+        return next((f"{code}: {one.agreed}" for one in self.said if one.code == code), "")
 
 
 def try_rule_set(*, version: int, stage: Stage, facts: InvoiceFacts) -> Trial:
@@ -77,18 +81,21 @@ def try_definition(
     rule_set = compile_rule_set(definition, holidays=holidays)
     price: InvoicePrice | None = None
     charges: tuple[Charge, ...] = ()
-    level: int | None = None
+    reached: Reached | None = None
     if stage in _PRICED:
         assessment = rule_set.assess(stage, facts)
         price, findings = assessment
     else:
         findings = rule_set.validate(stage, facts)
     if stage is Stage.REMIND:
-        charges, level = rule_set.late_fee(facts), rule_set.reminder_level(facts)
-    spoke = {each.code for each in findings} | {each.code for each in charges}
-    if level:
-        spoke |= {code for code, each in CATALOGUE.items() if each.kind is ClauseKind.LEVEL}
-    said = tuple(_list_said(definition, stage, spoke, facts, is_priced=price is not None))
+        charges, reached = rule_set.late_fee(facts), rule_set.reach_level(facts)
+    entries = trace_findings(findings) + trace_charges(facts, charges)
+    if price is not None:
+        entries += trace_price(price, on=facts.business_date, stated_due_on=facts.due_on)
+    if reached is not None:
+        entries += trace_level(facts, reached)
+    said = explain_trace(definition, entries, facts.currency)
+    level = None if reached is None else reached.level
     return Trial(facts, stage, price, findings, charges, level, said)
 
 
@@ -157,24 +164,3 @@ def _calendar() -> str:
     )
     assert row is not None
     return str(row.holiday_calendar)
-
-
-def _list_said(
-    definition: Mapping[str, Any],
-    stage: Stage,
-    spoke: set[str],
-    facts: InvoiceFacts,
-    *,
-    is_priced: bool,
-) -> Sequence[Said]:
-    """List the clauses that had a word: those that spoke, and those that made the amounts."""
-    said = []
-    for entry in definition["clause"]:
-        bound, _ = bind_clause(entry)
-        if bound is None or stage not in bound.stages:
-            continue
-        applies = bound.test is None or bound.test(facts)
-        made_amounts = is_priced and bound.clause.kind not in _SPEAKING
-        if applies and (bound.clause.code in spoke or made_amounts):
-            said.append(Said(bound.clause.code, bound.clause.title, bound.explain()))
-    return said
