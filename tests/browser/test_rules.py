@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from playwright.sync_api import expect
 
+from jobs.engine import drain_chunks
 from portal.clock import now_utc
 from portal.db import acting_for
 from portal.domain.users import Role
@@ -56,6 +57,7 @@ def test_a_clerk_changes_a_late_fee_tries_it_and_asks_for_it(
     change_the_fee(hand)
     expect(page.locator("main")).to_contain_text("Charge 1.25 % of what is still open")
     try_it(hand, f"{invoice.series}-{invoice.year}-{invoice.number}")
+    rehearse_it(hand)
     before = rows("SELECT count(*) AS number FROM events")
     ask_for_it(hand)
 
@@ -66,7 +68,7 @@ def test_a_clerk_changes_a_late_fee_tries_it_and_asks_for_it(
     )  # fmt: skip
     assert rows("SELECT count(*) AS number FROM events")[0].number == before[0].number + 1
     assert events_of(row.id) == [
-        "rule_set.copied", "rule_set.clause_changed", "rule_set.requested"
+        "rule_set.copied", "rule_set.clause_changed", "rule_set.rehearsed", "rule_set.requested"
     ]  # fmt: skip
 
 
@@ -97,6 +99,31 @@ def try_it(hand: Keyboard, number: str) -> None:
     expect(page.locator("#trial")).to_contain_text("C201 Late fee")
     hand.press(".trail a")
     page.wait_for_url("**/rules/2")
+
+
+def rehearse_it(hand: Keyboard) -> None:
+    page = hand.page
+    hand.press("a[href='/rules/2/rehearse']", shortcut="r")
+    expect_title(page, "Rehearse version 2")
+    hand.reach("#from_on")
+    page.keyboard.type("03012026")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/rules/rehearsals/*")
+    expect_title(page, "Rehearsal of version 2")
+    expect(page.locator("#toasts")).to_contain_text("The rehearsal was started.")
+    drain_chunks()
+    if not hand.scripts:
+        page.reload()
+    expect(page.locator("#progress")).to_contain_text("1 of 1 documents")
+    expect(page.locator("#clauses")).to_contain_text("C201")
+    hand.press("#largest .buttons a")
+    expect_title(page, "Documents that differ")
+    expect(page.locator("#list")).to_contain_text("C201")
+    hand.press(".trail a")
+    expect_title(page, "Rehearsal of version 2")
+    hand.press(".trail a")
+    page.wait_for_url("**/rules/2")
+    expect(page.locator("#rehearsals")).to_contain_text("1 of 1 differ from version 1")
 
 
 def ask_for_it(hand: Keyboard) -> None:

@@ -35,11 +35,9 @@ from portal.domain.schedules import OnHoliday
 from portal.domain.sequences import Step, StepCondition
 from portal.domain.users import Permission, Role
 from portal.paths import ROOT
-from portal.queries.rulesets import get_rule_set
 from portal.services.brakes import pull_brake
 from portal.services.cases import Limits, close_case, watch
 from portal.services.payments import ResultKind
-from portal.services.rulesets import copy_rule_set, remove_clause, request_activation
 from portal.services.schedules import ScheduleWish, add_schedule, start_due_runs
 from portal.services.sequences import SequenceWish, add_sequence, start_sequence
 from portal.services.users import add_user
@@ -48,6 +46,7 @@ from portal.web.access import require
 from portal.web.charts import Series, bar_chart, line_chart
 from portal.web.errors import WORDS, render_error
 from tests import factories
+from tests.browser.rules import fill_rules
 from tests.factories import (
     EARLIER_ON,
     Line,
@@ -62,6 +61,7 @@ from tests.factories import (
 )
 from tests.services.disputing import make_dispute
 from tests.services.refunding import make_refund
+from tests.services.reminding import make_reminders
 from tests.web.conftest import make_worked_run
 
 PASSWORD = "four quiet harbour boats"
@@ -137,6 +137,8 @@ MAKERS: dict[str, Callable[[World], list[Any]]] = {
     "gateway_account_id": _ids("gateway_accounts"),
     "refund_id": _ids("refunds"),
     "dispute_id": _ids("disputes"),
+    "reminder_id": _ids("reminders"),
+    "rehearsal_id": _ids("rehearsals"),
     "rule_set_version": lambda world: world.rows["rule_set_versions"],
     "place": lambda _: [0, 2],
     "clause_code": lambda _: ["C201", "C302", "V115"],
@@ -227,7 +229,7 @@ def _fill(world: World) -> None:
     }
     _fill_refunds(world)
     _fill_operations(world)
-    _fill_rules(world)
+    world.rows |= fill_rules(world.organisation_id)
 
 
 def _fill_refunds(world: World) -> None:
@@ -237,30 +239,13 @@ def _fill_refunds(world: World) -> None:
         make_refund("succeeded"),
         make_refund("failed"),
     ]
+    world.rows["reminders"] = make_reminders(2)
     world.rows["disputes"] = [
         make_dispute("needs_response"),
         make_dispute("under_review"),
         make_dispute("won"),
         make_dispute("lost"),
     ]
-
-
-def _fill_rules(world: World) -> None:
-    """Make a draft that is not whole, and a version that waits for approval."""
-    with transaction(world.organisation_id):
-        draft = copy_rule_set(version=1, actor=factories.CLERK, now=now_utc())
-        seen = get_rule_set(draft).definition_hash
-        remove_clause(version=draft, place=0, seen=seen, actor=factories.CLERK, now=now_utc())
-        asked = copy_rule_set(version=1, actor=factories.CLERK, now=now_utc())
-        request_activation(
-            version=asked,
-            starts_on=now_utc().date() + timedelta(days=400),
-            note="The council has decided on higher fees for what is paid late, from next year on.",
-            seen=get_rule_set(asked).definition_hash,
-            actor=factories.CLERK,
-            now=now_utc(),
-        )
-    world.rows["rule_set_versions"] = [draft, asked, 1]
 
 
 def _fill_operations(world: World) -> None:

@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from portal.clock import today
 from portal.domain.rulesets import RULE_SET_MOVES, RuleSetState
 from portal.domain.users import Permission
+from portal.queries.rehearsals import list_rehearsals
 from portal.queries.rulesets import (
     RuleSetEventRow,
     RuleSetRow,
@@ -53,6 +54,7 @@ _SAYINGS = {
     "rule_set.clause_added": ("Clause added", "plus", "idle"),
     "rule_set.clause_changed": ("Clause changed", "edit", "idle"),
     "rule_set.clause_removed": ("Clause removed", "remove", "idle"),
+    "rule_set.rehearsed": ("Rehearsed", "play", "info"),
     "rule_set.requested": ("Asked for", "clock", "info"),
     "rule_set.activated": ("Approved", "tick", "ok"),
     "rule_set.declined": ("Declined", "close", "warn"),
@@ -108,6 +110,7 @@ def show(rule_set_version: int) -> ResponseReturnValue:
         stages=list_stages(row),
         problems=list_problems(row),
         before=_before(row),
+        rehearsals=list_rehearsals(row.version),
         happened=[_say(one) for one in list_rule_set_history(row.id)],
         may_edit=row.state is RuleSetState.DRAFT and current_visitor().may(Permission.EDIT_RULES),
         why_not=why_undecidable(row) if RULE_SET_MOVES.may(row.state, "approve") else None,
