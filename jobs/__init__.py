@@ -11,6 +11,8 @@ from jobs import (
     ledger_check,
     payment_collection,
     payment_retrying,
+    reminding,
+    rule_rehearsal,
     settlement_closing,
 )
 from portal.services.batches import Lease
@@ -32,7 +34,9 @@ JOBS = {
         Job("deposit_matching", "Apply credits and deposits", deposit_matching.work),
         Job("payment_collection", "Collect payments", payment_collection.work),
         Job("payment_retrying", "Try payments again", payment_retrying.work),
+        Job("reminding", "Remind of overdue invoices", reminding.work),
         Job("settlement_closing", "Settle payouts", settlement_closing.work),
         Job("ledger_check", "Prove the books", ledger_check.work),
+        Job("rule_rehearsal", "Rehearse a rule set", rule_rehearsal.work),
     )
 }

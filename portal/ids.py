@@ -31,6 +31,7 @@ PREFIXES = {
     "refund": "rfd",
     "case": "cas",
     "dispute": "dsp",
+    "reminder": "rmd",
 }
 
 

@@ -74,6 +74,7 @@ HTTP_ERRORS: Mapping[int, tuple[str, str]] = {
 MEMBERS = {
     "external_ref": "reference",
     "purchase_order_ref": "order",
+    "payment_ref": "payment_reference",
     "document_on": "date",
     "paid_on": "paid",
     "amount_minor": "amount",

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "forecast": ("portal.cli.forecast:forecast", "Show what is planned to be tried again."),
     "refund": ("portal.cli.refunds:refund", "Give money of a payment back, approve or decline it."),
     "dispute": ("portal.cli.disputes:dispute", "See disputes, answer them or accept the loss."),
+    "reminder": ("portal.cli.reminders:reminder", "See what payers were told of what is overdue."),
     "schedule": ("portal.cli.schedules:schedule", "Say when jobs start by themselves."),
     "sequence": ("portal.cli.sequences:sequence", "Let jobs run one after the other."),
     "message": ("portal.cli.messages:message", "See and handle messages of the gateways."),

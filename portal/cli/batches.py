@@ -74,7 +74,7 @@ def start(
             actor=find_starter(email, owner.id),
             now=now_utc(),
         )
-        row = _watch(run_id, quiet=is_quiet(ctx) or as_json) if wait else get_run(run_id)
+        row = watch_run(run_id, quiet=is_quiet(ctx) or as_json) if wait else get_run(run_id)
     _show([row], as_json=as_json)
     if wait and row.state != "completed":
         ctx.exit(FINDINGS)
@@ -222,7 +222,7 @@ def _run_id(number: int) -> UUID:
     return find_run_id(number=number)
 
 
-def _watch(run_id: UUID, *, quiet: bool) -> RunRow:
+def watch_run(run_id: UUID, *, quiet: bool) -> RunRow:
     """Wait for the end of a run, with a bar on a terminal."""
     from rich.progress import Progress
 

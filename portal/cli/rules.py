@@ -12,6 +12,7 @@ import click
 
 from portal.cli import FINDINGS
 from portal.cli.context import with_app
+from portal.cli.rehearsals import rehearse
 from portal.domain.errors import Invalid
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class RuleFileUnreadable(Invalid):
 @click.group()
 def rules() -> None:
     """Look at agreements, compare, check and try them, carry them in and out."""
+
+
+rules.add_command(rehearse)
 
 
 def _organisation_option(command: Any) -> Any:
@@ -181,6 +185,48 @@ def import_(*, file: Path, organisation: str) -> None:
 
 
 @rules.command()
+@click.argument("document")
+@_organisation_option
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@with_app
+def why(*, document: str, organisation: str, as_json: bool) -> None:
+    """Say why the rules decided what they did about DOCUMENT: a number, or the id of an invoice or
+    payment."""
+    from portal.db import acting_for
+    from portal.queries.organisations import get_organisation_by_code
+    from portal.queries.traces import list_traces
+
+    with acting_for(get_organisation_by_code(organisation).id):
+        subject = _subject(document)
+        rows = list_traces(subject.id)
+    told = [
+        {
+            "stage": row.stage,
+            "version": row.rule_set_version,
+            "on": row.decided_on.isoformat(),
+            "recorded_at": row.recorded_at.isoformat(),
+            "entries": [
+                {"code": code, "place": place, "inputs": inputs, "result": result,
+                 "sentence": words.sentence, "agreed": words.agreed}
+                for (code, place, inputs, result), words in zip(
+                    row.entries, row.explain(subject.currency), strict=True
+                )
+            ],
+        }
+        for row in rows
+    ]  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo(f"{row.decided_on}  {row.stage}  version {row.rule_set_version}")
+        for words in row.explain(subject.currency):
+            click.echo(f"  {words.sentence}")
+    if not rows:
+        click.echo("No decision of a rule is on record about it.")
+
+
+@rules.command()
 @click.argument("code", required=False)
 def clauses(*, code: str | None) -> None:
     """List the clauses that agreements are made of, or show CODE with its parameters."""
@@ -210,6 +256,25 @@ def _version(organisation: str, version: int) -> Any:
 
     with acting_for(get_organisation_by_code(organisation).id):
         return get_rule_set(version)
+
+
+def _subject(document: str) -> Any:
+    """Find what is asked about.
+
+    Raises: InvoiceMissing; PaymentMissing.
+    """
+    from portal.ids import parse_public_id
+    from portal.queries.invoices import InvoiceMissing, find_invoice_by_number, get_invoice
+    from portal.queries.payments import get_payment
+
+    payment_id = parse_public_id("payment", document)
+    if payment_id is not None:
+        return get_payment(payment_id)
+    invoice_id = parse_public_id("invoice", document)
+    found = get_invoice(invoice_id) if invoice_id else find_invoice_by_number(document.strip())
+    if found is None:
+        raise InvoiceMissing
+    return found
 
 
 def _sentences(definition: Mapping[str, Any]) -> list[str]:
@@ -313,5 +378,6 @@ def _told(trial: Any) -> dict[str, Any]:
         },
         "charges": [each._asdict() for each in trial.charges],
         "reminder_level": trial.reminder_level,
-        "clauses": [each.sentence for each in trial.said],
+        "clauses": [f"{each.code}: {each.agreed}" for each in trial.said],
+        "trace": [each.sentence for each in trial.said],
     }  # fmt: skip

@@ -49,6 +49,8 @@ DATES_AFTER = (0, 15, 18, 23, 31, 33, 40, 47, 54, 61)
 # Days after which money of some payments is given back.
 REFUNDS_AFTER = (18, 40)
 REFUNDS_A_DAY = 4
+# Days after which payers are reminded of what is overdue.
+REMINDING_AFTER = (31, 47, 61)
 DISPUTES_A_DAY = 50
 DAILY_JOBS = ("deposit_matching", "payment_retrying", "payment_collection", "settlement_closing")
 # After these the gateway is at work, and the next job is to see what came of it.
@@ -94,6 +96,8 @@ def play(scenario: Scenario) -> None:
             run_everywhere(scenario, job, on)
             if job in ASKING_JOBS:
                 wait_until_settled(scenario)
+        if days in REMINDING_AFTER:
+            run_everywhere(scenario, "reminding", on)
         answer_disputes(scenario, on)
         wait_until_settled(scenario)
         if days in REFUNDS_AFTER:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from portal.domain.rehearsals import REHEARSAL_JOB
 from portal.domain.states import Moves, State
 
 
@@ -35,6 +36,11 @@ STARTABLE_JOBS = (
         "Tries declined or returned payments again whose planned date has come.",
     ),
     StartableJob(
+        "reminding",
+        "Remind of overdue invoices",
+        "Reminds payers of what is overdue, level by level, and charges the agreed fees.",
+    ),
+    StartableJob(
         "settlement_closing",
         "Settle payouts",
         "Asks the gateways for their payouts, matches them and closes what the bank confirms.",
@@ -50,6 +56,18 @@ STARTABLE_JOBS = (
 def list_startable_jobs() -> tuple[StartableJob, ...]:
     """List the jobs that people may start, in the order of a billing day."""
     return STARTABLE_JOBS
+
+
+REHEARSAL = StartableJob(
+    REHEARSAL_JOB,
+    "Rehearse a rule set",
+    "Says what a version of the rules would change, and changes nothing itself.",
+)
+
+
+def list_jobs() -> tuple[StartableJob, ...]:
+    """List every job, also that which is started from the page of what it is about."""
+    return (*STARTABLE_JOBS, REHEARSAL)
 
 
 class RunState(State):

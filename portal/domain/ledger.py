@@ -31,6 +31,19 @@ CODED_ACCOUNT_KINDS = (
 )
 
 
+# What lateness costs is no revenue: the codes of such lines, and the accounts that they go to.
+LATENESS_ACCOUNTS = {
+    "interest": AccountKind.INTEREST,
+    "late_fee": AccountKind.OTHER_INCOME,
+}
+
+
+def income_account(revenue_code: str) -> tuple[AccountKind, str]:
+    """Return the kind of account that a line with a revenue code goes to, and the code there."""
+    kind = LATENESS_ACCOUNTS.get(revenue_code)
+    return (kind, "") if kind else (AccountKind.REVENUE, revenue_code)
+
+
 class EntryKind(State):
     """What an entry records; a source has at most one entry of a kind."""
 

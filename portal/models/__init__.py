@@ -17,10 +17,13 @@ from portal.models import (
     payers,
     payments,
     refunds,
+    rehearsals,
+    reminders,
     rulesets,
     schedules,
     sequences,
     settlements,
+    traces,
     users,
 )
 from portal.models.base import Base
@@ -45,9 +48,12 @@ __all__ = [
     "payers",
     "payments",
     "refunds",
+    "rehearsals",
+    "reminders",
     "rulesets",
     "schedules",
     "sequences",
     "settlements",
+    "traces",
     "users",
 ]

@@ -115,11 +115,14 @@ class Settlement(OrganisationMixin, IdMixin, CreatedMixin, Base):
             where="state IN ('open', 'matching', 'balanced')",
         ),
         state_check("state", SettlementState),
+        CheckConstraint("tolerated_minor = 0 OR state = 'closed'", name="tolerated_when_closed"),
     )
 
     payout_id: Mapped[UUID]
     state: Mapped[str]
     residual_minor: Mapped[Minor]
+    # What the bank showed beyond the payout; negative where it showed less.
+    tolerated_minor: Mapped[Minor] = mapped_column(server_default=text("0"))
     closed_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 

@@ -14,7 +14,8 @@ CAUSES_MAX = 20
 _COLUMNS = (
     "r.id, r.number, r.job, r.business_on, r.state, r.exit_message, r.items_count, r.chunks_count,"
     " r.sum_minor, r.started_by, r.created_at, r.started_at, r.finished_at, p.number AS repeats,"
-    " c.done, c.filtered, c.skipped, c.failed, c.leased, c.lost, c.given_up"
+    " c.done, c.filtered, c.skipped, c.failed, c.leased, c.lost, c.given_up,"
+    " r.rule_set_version"
 )
 _FROM = (
     " FROM batch_runs r"
@@ -60,6 +61,8 @@ class RunRow(NamedTuple):
     leased: int
     lost: int
     given_up: int
+    # Which version decides in it, whatever comes into force; none where no rules are asked.
+    rule_set_version: int | None
 
     @property
     def handled(self) -> int:

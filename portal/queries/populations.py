@@ -9,7 +9,9 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from portal.domain.disputes import LOST_WORKLIST
+from portal.domain.errors import Invalid
 from portal.domain.payments import STOPPED_REASON
+from portal.domain.rehearsals import REHEARSAL_JOB
 from portal.queries.invoices import document_number
 from portal.sql import Population, fetch
 
@@ -54,6 +56,11 @@ LEFT_OUT_SENTENCES = {
     "planned_later": "It is planned for a later date.",
     "for_a_person": "A person is to look at it first.",
 }
+
+
+class RehearsalUnasked(Invalid):
+    """A rehearsal needs a version and documents; nothing was started. Start it on the page of the
+    version, or by `portal rules rehearse`."""
 
 
 class PreviewSum(NamedTuple):
@@ -152,6 +159,22 @@ def _payments_to_retry(business_on: date, _parameters: Mapping[str, Any]) -> Pop
     )
 
 
+def _invoices_to_remind_of(business_on: date, _parameters: Mapping[str, Any]) -> Population:
+    """Overdue invoices of which nothing is under way; the agreement says which level is next.
+
+    Shape: charges are not among them, so no fee is taken for a fee.
+    """
+    return Population(
+        "SELECT i.id, i.version, i.open_minor AS amount_minor, i.currency, i.kind, i.due_on"
+        " FROM invoices i JOIN payers p ON p.id = i.payer_id AND NOT p.is_default"
+        f" WHERE {_WAITING_TO_COLLECT} AND i.kind IN ('invoice', 'correction')"
+        " AND i.in_payment_minor = 0 AND i.due_on < %(business_on)s"
+        " AND NOT EXISTS (SELECT FROM reminders r WHERE r.invoice_id = i.id"
+        " AND r.reminded_on >= %(business_on)s)",
+        {"business_on": business_on},
+    )
+
+
 def _settlements_to_close(_business_on: date, _parameters: Mapping[str, Any]) -> Population:
     """The gateway accounts, to ask for their payouts, and the settlements not closed yet."""
     return Population(
@@ -173,13 +196,33 @@ def _organisation_itself(_business_on: date, _parameters: Mapping[str, Any]) -> 
     )
 
 
+def _documents_to_rehearse(_business_on: date, parameters: Mapping[str, Any]) -> Population:
+    """The drafts, or what was issued by the rules between two days; of one currency or of all."""
+    if "version" not in parameters:
+        raise RehearsalUnasked
+    which = "state = 'draft'"
+    if parameters["from_on"] is not None:
+        which = (
+            "state IN ('issued', 'voided') AND kind <> 'charge' AND corrects_id IS NULL"
+            " AND issued_on BETWEEN %(from_on)s AND %(to_on)s"
+        )
+    return Population(
+        # Days they are due are not of interest: nothing is collected.
+        "SELECT id, version, total_minor AS amount_minor, currency, kind, NULL::date AS due_on"
+        f" FROM invoices WHERE {which} AND currency = COALESCE(%(currency)s, currency)",
+        {key: parameters[key] for key in ("from_on", "to_on", "currency")},
+    )
+
+
 POPULATIONS: dict[str, Callable[[date, Mapping[str, Any]], Population]] = {
     "invoice_issuing": _invoices_to_issue,
     "deposit_matching": _payers_to_match,
     "payment_collection": _invoices_to_collect,
     "payment_retrying": _payments_to_retry,
+    "reminding": _invoices_to_remind_of,
     "settlement_closing": _settlements_to_close,
     "ledger_check": _organisation_itself,
+    REHEARSAL_JOB: _documents_to_rehearse,
 }
 # Where an item is of several currencies: the same population, each item once per currency.
 PER_CURRENCY = {"deposit_matching": _money_to_match}

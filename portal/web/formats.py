@@ -24,7 +24,7 @@ from babel.numbers import (
 from flask import Flask
 from markupsafe import Markup
 
-from portal.domain.batches import list_startable_jobs
+from portal.domain.batches import list_jobs
 from portal.domain.money import currency_exponent, format_amount, parse_amount, parse_decimal
 from portal.queries.tables import WORKLISTS
 from portal.web.tones import tone_of
@@ -47,7 +47,7 @@ PLAIN_SIGNS = {
     "\N{RIGHT SINGLE QUOTATION MARK}": "'",
 }
 
-JOBS = {job.name: job.title for job in list_startable_jobs()}
+JOBS = {job.name: job.title for job in list_jobs()}
 
 
 def register(app: Flask) -> None:

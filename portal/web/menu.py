@@ -34,6 +34,7 @@ MENU = (
     MenuEntry("attempts.index", "Attempts", "attempts"),
     MenuEntry("refunds.index", "Refunds", "back"),
     MenuEntry("disputes.index", "Disputes", "dispute"),
+    MenuEntry("reminders.index", "Reminders", "clock"),
     MenuEntry("payers.index", "Payers", "payers"),
     MenuEntry("runs.index", "Runs", "runs"),
     MenuEntry("sequences.index", "Sequences", "runs"),

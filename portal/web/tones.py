@@ -11,6 +11,7 @@ from portal.domain.messages import InboxState, MessageState
 from portal.domain.payers import MandateState
 from portal.domain.payments import AttemptState, PaymentState
 from portal.domain.refunds import RefundState
+from portal.domain.rehearsals import RehearsalChange
 from portal.domain.rulesets import RuleSetState
 from portal.domain.schedules import DueState
 from portal.domain.sequences import SequenceState
@@ -100,6 +101,9 @@ TONES: dict[State, tuple[str, str]] = {
     DisputeState.UNDER_REVIEW: INFO,
     DisputeState.WON: OK,
     DisputeState.LOST: BAD,
+    RehearsalChange.DIFFERS: INFO,
+    RehearsalChange.NEWLY_BLOCKED: BAD,
+    RehearsalChange.NO_LONGER_BLOCKED: OK,
     RefundState.REQUESTED: PAUSED,
     RefundState.APPROVED: INFO,
     RefundState.SUBMITTED: INFO,

@@ -155,6 +155,30 @@ def test_a_draft_is_changed_by_who_has_seen_it(machine: Machine, draft: dict[str
     )  # fmt: skip
 
 
+FURTHER = {
+    "buyer_reference": "04011000-12345-03",
+    "cost_centre": "CC-7",
+    "payment_reference": "RF18539007547034",
+    "period_from": "2026-02-01",
+    "period_to": "2026-02-28",
+}
+
+
+def test_what_agreements_ask_for_is_written_shown_and_taken_back(machine: Machine) -> None:
+    made = machine.post("/invoices", draft_of(make_payer().id, **FURTHER)).get_json()
+    path = f"/invoices/{made['id']}"
+    assert {name: made[name] for name in FURTHER} == FURTHER
+
+    patch = {"cost_centre": "CC-8", "period_to": None}
+    found = machine.patch(path, patch, headers={"If-Match": "*"}).get_json()
+
+    assert {name: found[name] for name in FURTHER} == {**FURTHER, **patch}
+    wrong = machine.patch(path, {"period_to": "2026-01-01"}, headers={"If-Match": "*"})
+    (finding,) = problem_of(wrong, 422, "draft_invalid")["errors"]
+    assert finding["pointer"] == "/period_to"
+    assert stored(made).version == 2
+
+
 def test_a_patch_is_checked_like_a_draft(machine: Machine, draft: dict[str, Any]) -> None:
     path, seen = f"/invoices/{draft['id']}", {"If-Match": draft["tag"]}
     for patch, pointer in (
@@ -412,3 +436,22 @@ def test_a_fault_after_the_effect_leaves_neither(
     assert stored(draft).state == "draft"
     assert machine.post(path, once="key-1").status_code == 200
     assert now_utc().year >= stored(draft).year
+
+
+def test_the_trace_of_an_invoice_says_why(machine: Machine) -> None:
+    invoice = make_issued_invoice(business_on=date(2026, 3, 2), lines=(Line(10_000),))
+    address = f"/invoices/{public_id('invoice', invoice.id)}/trace"
+    found = machine.get(address).get_json()
+    assert found["object"] == "trace"
+    (decision,) = found["decisions"]
+    assert (decision["stage"], decision["rule_set_version"]) == ("issue", 1)
+    assert decision["decided_on"] == "2026-03-02"
+    assert [one["code"] for one in decision["entries"]] == ["C102", "C104"]
+    tax = decision["entries"][0]
+    assert tax["sentence"] == "C102 19.00 % of 100.00 EUR (tax code S) is 19.00 EUR."
+    assert "round the tax once" in tax["agreed"]
+    draft = make_draft_invoice()
+    untraced = machine.get(f"/invoices/{public_id('invoice', draft.id)}/trace")
+    assert untraced.get_json()["decisions"] == []
+    nobody = machine.get(f"/invoices/{public_id('invoice', UUID(int=1))}/trace")
+    assert nobody.status_code == 404

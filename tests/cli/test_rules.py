@@ -12,12 +12,16 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
+from jobs.engine import drain_chunks
+from portal.db import acting_for
+from portal.ids import public_id
 from portal.paths import RULE_SAMPLES
 from portal.queries.rulesets import get_rule_set
+from portal.services.rulesets import copy_rule_set
 from rules import CATALOGUE
 from rules.definitions import load_definition
 from tests.cli.test_messages import portal
-from tests.factories import make_issued_invoice
+from tests.factories import CLERK, NOW, make_issued_invoice, make_payment
 from tests.services.books import rows
 
 HARBOUR = str(RULE_SAMPLES / "harbour.toml")
@@ -125,3 +129,42 @@ def test_an_invoice_is_tried_on_a_version(app: Flask) -> None:
     assert status == 0
     assert [one["code"] for one in json.loads(out)["charges"]] == ["C201"]
     assert portal(app, "rules", "test", "INV-1999-1", *options)[0] == 4
+
+
+@pytest.mark.usefixtures("organisation")
+def test_a_document_says_why(app: Flask) -> None:
+    invoice = make_issued_invoice()
+    number = f"{invoice.series}-{invoice.year}-{invoice.number}"
+    status, out, _ = portal(app, "rules", "why", number)
+    assert status == 0
+    assert "  C102 19.00 % of 100.00 EUR (tax code S) is 19.00 EUR.\n" in out
+    status, out, _ = portal(app, "rules", "why", public_id("invoice", invoice.id), "--json")
+    (decision,) = json.loads(out)
+    assert (decision["stage"], decision["version"]) == ("issue", 1)
+    assert decision["entries"][0]["inputs"] == {"tax_code": "S", "rate_bps": 1900, "net": 10_000}
+    status, out, _ = portal(app, "rules", "why", public_id("payment", make_payment().id))
+    assert (status, out) == (0, "No decision of a rule is on record about it.\n")
+    for unknown in ("INV-1999-1", "nothing", public_id("payment", invoice.id)):
+        assert portal(app, "rules", "why", unknown)[0] == 4
+
+
+def test_a_version_is_rehearsed_on_the_command_line(organisation: UUID, app: Flask) -> None:
+    make_issued_invoice()
+    with acting_for(organisation):
+        version = copy_rule_set(version=1, actor=CLERK, now=NOW)
+    asked = ("rules", "rehearse", str(version))
+    days = ("--from", "2026-03-01", "--to", "2026-03-31", "--against", "booked")
+
+    status, out, err = portal(app, *asked, *days, "--json")
+
+    assert (status, err) == (0, "")
+    told = json.loads(out)
+    assert (told["state"], told["against"], told["documents"]) == ("started", "booked", 1)
+    assert drain_chunks() == 1
+    status, out, _ = portal(app, *asked, *days, "--currency", "EUR")
+    assert (status, "0 of 1 documents differ" in out) == (0, True)
+    for wrong in ((), ("--drafts", *days), ("--from", "2026-03-01"), (*days[:4], "--against", "x")):
+        assert portal(app, *asked, *wrong)[0] == 2, wrong
+    assert portal(app, "rules", "rehearse", "99", *days)[0] == 4
+    assert portal(app, *asked, "--drafts")[0] == 5
+    assert len(rows("SELECT id FROM batch_runs")) == 2

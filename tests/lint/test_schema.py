@@ -36,6 +36,8 @@ APPEND_ONLY = {
     "ledger_entries",
     "message_deliveries",
     "postings",
+    "reminders",
+    "rule_traces",
     "sequence_steps",
 }
 # Only the database says which transaction has written their rows.
@@ -55,6 +57,7 @@ UNINDEXED = {
     "fk_postings_ledger_entries_organisation_id_entry_id_sealed_xid": "the primary key leads to it",
     "fk_postings_ledger_accounts_organisation_id_credit_acco_de0c": "an account is summed whole",
     "fk_postings_ledger_accounts_organisation_id_debit_accou_ce86": "an account is summed whole",
+    "fk_rehearsal_differences_invoices_organisation_id_invoice_id": "they are found by run",
     "fk_user_sessions_organisations_organisation_id": "sessions are found by token or person",
 }
 

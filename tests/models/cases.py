@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.models.breaking import Copy
 from tests.models.cases_disputes import DISPUTES
+from tests.models.cases_reminders import REMINDERS
 
 _INVOICE = "kind = 'invoice' AND state = 'issued'"
 _CREDIT_NOTE = "kind = 'credit_note' AND state = 'issued'"
@@ -115,6 +116,9 @@ SETTLEMENTS = {
         "payout_items", {"position": "77"}, "attempt_id IS NOT NULL AND kind = 'payment'"
     ),
     "ck_settlements_state_known": Copy("settlements", {"state": "'lost'"}),
+    "ck_settlements_tolerated_when_closed": Copy(
+        "settlements", {"tolerated_minor": "1", "state": "'balanced'"}
+    ),
     "uq_settlements_organisation_id_payout_id": Copy("settlements", {}),
     "ck_bank_lines_amount_minor_not_zero": Copy("bank_lines", {"amount_minor": "0"}),
     "ck_bank_lines_match_state_known": Copy("bank_lines", {"match_state": "'lost'"}),
@@ -142,6 +146,7 @@ RUNS = {
     "ck_idempotency_keys_reply_whole": Copy(
         "idempotency_keys", {"key": "'another'", "status": "NULL"}
     ),
+    "ck_rehearsal_differences_change_known": Copy("rehearsal_differences", {"change": "'lost'"}),
     "ck_batch_runs_state_known": Copy("batch_runs", {"state": "'lost'"}),
     "uq_batch_runs_organisation_id_number": Copy(
         "batch_runs", {"request_key": "NULL"}, "repeats_id IS NULL"
@@ -251,6 +256,8 @@ ORGANISATIONS = {
         "gateway_accounts", {"code": "'another'", "rate_per_second": "'NaN'"}
     ),
     "uq_bank_accounts_organisation_id_iban": Copy("bank_accounts", {}),
+    "ck_rule_traces_subject_type_known": Copy("rule_traces", {"subject_type": "'poem'"}),
+    "ck_rule_traces_entries_listed": Copy("rule_traces", {"entries": "'{}'"}),
     "ck_rule_sets_state_known": Copy("rule_sets", {"state": "'lost'"}),
     "uq_rule_sets_organisation_id_version": Copy("rule_sets", {"state": "'retired'"}),
     "uq_rule_sets_start": Copy("rule_sets", {"version": "77"}, "state = 'active'"),
@@ -352,6 +359,9 @@ CURRENCIES = {
         "organisations",
         "payer_credits",
         "refunds",
+        "rehearsal_differences",
+        "rehearsal_totals",
+        "reminders",
         "payment_attempts",
         "payments",
         "payout_items",
@@ -366,6 +376,7 @@ CASES = {
     **SOURCES,
     **SETTLEMENTS,
     **REFUNDS,
+    **REMINDERS,
     **DISPUTES,
     **WATCHED,
     **LEDGER,

@@ -66,6 +66,7 @@ def write_the_rest(organisation: UUID) -> None:
         )
         _write_machinery(organisation, run.id)
         _write_refund(organisation)
+        _write_reminder(organisation)
         _write_dispute(organisation)
         insert_row(
             "inbox_messages",
@@ -116,6 +117,27 @@ def _write_refund(organisation: UUID) -> None:
     )
 
 
+def _write_reminder(organisation: UUID) -> None:
+    """Insert a reminder of one invoice, as if another were its charge."""
+    invoice, charge = fetch("SELECT * FROM invoices WHERE kind = 'invoice' LIMIT 2")
+    insert_row(
+        "reminders",
+        organisation_id=organisation,
+        id=new_id(),
+        invoice_id=invoice.id,
+        payer_id=invoice.payer_id,
+        level=1,
+        reminded_on=NOW.date(),
+        currency=invoice.currency,
+        open_minor=100,
+        fee_minor=1,
+        interest_minor=0,
+        charge_invoice_id=charge.id,
+        clause_codes=["C204"],
+        rule_set_version=1,
+    )
+
+
 def _write_dispute(organisation: UUID) -> None:
     """Insert an open dispute of what an attempt collected, and set it off."""
     attempt = fetch("SELECT * FROM payment_attempts WHERE state = 'succeeded' LIMIT 1")[0]
@@ -148,9 +170,45 @@ def _write_dispute(organisation: UUID) -> None:
     )
 
 
+def _write_rehearsal(organisation: UUID, run_id: UUID) -> None:
+    """Insert what a rehearsal of one document would find."""
+    invoice = fetch("SELECT * FROM invoices LIMIT 1")[0]
+    of_run = {"organisation_id": organisation, "run_id": run_id}
+    of_payer = {"payer_kind": "person", "currency": invoice.currency}
+    insert_row(
+        "rehearsal_differences",
+        **of_run,
+        **of_payer,
+        invoice_id=invoice.id,
+        change="newly_blocked",
+        total_before_minor=100,
+        difference_minor=-100,
+        appeared=["V101"],
+        vanished=[],
+        clauses=["V101"],
+    )
+    amounts = [
+        f"{name}_{side}_minor"
+        for name in ("net", "tax", "total", "charges")
+        for side in ("before", "after")
+    ]
+    counts = ["documents_count", "differing_count", "priced_before_count", "priced_after_count"]
+    insert_row(
+        "rehearsal_totals",
+        **of_run,
+        **of_payer,
+        **dict.fromkeys([*amounts, *counts], 1),
+        chunk_number=1,
+    )
+    insert_row(
+        "rehearsal_findings", **of_run, chunk_number=1, code="V101", before_count=0, after_count=1
+    )
+
+
 def _write_machinery(organisation: UUID, run_id: UUID) -> None:
     """Insert a brake, and a schedule that has been due, inside the open transaction."""
     make_open_case(organisation_id=organisation)
+    _write_rehearsal(organisation, run_id)
     insert_row(
         "brakes",
         organisation_id=organisation,

@@ -239,6 +239,19 @@ DAMAGE = {
         " ORDER BY id LIMIT 1)",
         {"bank"},
     ),
+    "a settlement says that more came than did": Damage(
+        "UPDATE settlements SET tolerated_minor = 1 WHERE id = (SELECT id FROM settlements"
+        " WHERE state = 'closed' ORDER BY id LIMIT 1)",
+        {"rounding", "entries_of_settlements"},
+    ),
+    "revenue is called late fee": Damage(
+        "UPDATE invoice_lines SET revenue_code = 'late_fee' WHERE revenue_code = '4000'",
+        {"revenue", "income_of_late_fee"},
+    ),
+    "revenue is called interest": Damage(
+        "UPDATE invoice_lines SET revenue_code = 'interest' WHERE revenue_code = '4000'",
+        {"revenue", "income_of_interest"},
+    ),
     "a settlement is closed without its money": Damage(
         "UPDATE settlements SET state = 'closed' WHERE state = 'balanced'",
         {"payouts_in_transit", "entries_of_settlements"},
@@ -277,6 +290,14 @@ DAMAGE = {
     "a refund is over another amount": Damage(
         "UPDATE refunds SET amount_minor = amount_minor + 1",
         {"paid_out_refunds", "refunded_amounts", "entries_of_refunds"},
+    ),
+    "a reminder has an invoice for its charge": Damage(
+        "INSERT INTO reminders (organisation_id, id, invoice_id, payer_id, level, reminded_on,"
+        " currency, open_minor, fee_minor, interest_minor, charge_invoice_id, clause_codes,"
+        " rule_set_version) SELECT organisation_id, gen_random_uuid(), id, payer_id, 1, due_on,"
+        " currency, total_minor, net_minor, 0, id, '{C204}', 1 FROM invoices"
+        " WHERE kind = 'invoice' AND state = 'issued' LIMIT 1",
+        {"charges_of_reminders"},
     ),
     "a payment does not know what is disputed": Damage(
         "UPDATE payments SET disputed_minor = disputed_minor - 1 WHERE disputed_minor > 0",

@@ -41,6 +41,7 @@ from portal.sql import execute, fetch_plain
 from tests import factories
 from tests.services.disputing import make_dispute
 from tests.services.refunding import make_refund
+from tests.services.reminding import make_reminder, make_reminders
 
 TODAY = date(2026, 3, 20)
 
@@ -91,6 +92,9 @@ def world(here: UUID) -> None:
         make_refund("approved", payment=payment, amount_minor=amount_minor)
     for state in ("needs_response", "under_review", "won", "lost"):
         make_dispute(state)
+    make_reminders(2)
+    for _ in range(3):
+        make_reminder()
     for place in (0, 0, 1, 4):
         factories.make_issued_invoice(business_on=date(2026, 3, 2) + timedelta(days=place))
     for _ in range(5):

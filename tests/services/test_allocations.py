@@ -102,6 +102,25 @@ def test_credit_notes_come_first_then_credits_then_deposits(organisation: UUID) 
     assert_books_hold()
 
 
+def test_documents_for_named_revenue_come_first(organisation: UUID) -> None:
+    older = factories.make_issued_invoice(lines=(factories.Line(10_000),))
+    payer_id = older.payer_id
+    fees = factories.make_issued_invoice(
+        payer_id=payer_id, lines=(factories.Line(5_000, revenue_code="4300"),)
+    )
+    make_payer_credit(payer_id=payer_id, amount_minor=6_000)
+    definition = harbour()
+    others = [each for each in definition["clause"] if each["code"] != "P102"]
+    named = {"code": "P111", "parameters": {"revenue_codes": ["4300"]}}
+    rule_set = compile_rule_set({**definition, "clause": [*others, named]}, holidays=frozenset())
+
+    apply(payer_id, rule_set=rule_set)
+
+    assert invoice(fees.id).open_minor == 0
+    assert invoice(older.id).paid_minor == 6_000 - fees.total_minor
+    assert_books_hold()
+
+
 def test_each_thing_that_happened_is_recorded_once(organisation: UUID) -> None:
     owed = factories.make_issued_invoice()
     deposit = factories.make_deposit(payer_id=owed.payer_id, amount_minor=100)

@@ -103,6 +103,50 @@ def test_a_credit_note_is_drafted_with_positive_amounts(organisation: UUID) -> N
     assert (made.kind, made.net_minor, made.document_on) == ("credit_note", 10_000, ON)
 
 
+AGREED_OF_DRAFTS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
+    "a cost centre": (
+        {"code": "V118"},
+        {"cost_centre": "CC-7"},
+        "cost_centre",
+        "cost centre",
+    ),
+    "a VAT number": ({"code": "V128"}, {}, "payer_id", "VAT"),
+}
+
+
+@pytest.mark.parametrize("name", AGREED_OF_DRAFTS)
+def test_what_is_agreed_of_drafts_is_asked_before_they_are_saved(
+    organisation: UUID, name: str
+) -> None:
+    clause, right, field, said = AGREED_OF_DRAFTS[name]
+    with acting_for(organisation):
+        factories.agree({**clause, "stage": "draft", "severity": "block"}, on=ON)
+
+    with pytest.raises(DraftInvalid, match=said) as refused:
+        draft()
+
+    assert [problem.field for problem in refused.value.problems] == [field]
+    assert rows("SELECT 1 FROM invoices") == []
+    payer = make_payer(vat_id="DE136695976")
+    assert read("invoices", draft(payer_id=payer.id, **right)).state == "draft"
+
+
+def test_the_same_for_the_same_period_is_refused_where_that_is_agreed(organisation: UUID) -> None:
+    with acting_for(organisation):
+        factories.agree({"code": "V120", "stage": "draft", "severity": "block"}, on=ON)
+    period = {"period_from": date(2026, 2, 1), "period_to": date(2026, 2, 28)}
+    payer_id = make_payer().id
+    first = draft(payer_id=payer_id, **period)
+
+    with pytest.raises(DraftInvalid) as refused:
+        draft(payer_id=payer_id, **period)
+    change(first, 1, new_invoice(payer_id=payer_id, **period))
+    draft(payer_id=payer_id, period_from=date(2026, 3, 1), period_to=date(2026, 3, 31))
+
+    assert [problem.field for problem in refused.value.problems] == ["lines"]
+    assert rows("SELECT count(*) FROM invoices") == [(2,)]
+
+
 WRONG: dict[str, tuple[Callable[[], NewInvoice], str, str]] = {
     "no lines": (lambda: new_invoice()._replace(lines=[]), "lines", "no line"),
     "another currency": (lambda: new_invoice(currency="USD"), "currency", "EUR"),

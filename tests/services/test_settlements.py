@@ -5,11 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from portal.db import transaction
+from portal.db import acting_for, transaction
 from portal.domain.batches import ItemOutcome
 from portal.domain.ledger import AccountKind
 from portal.gateways.base import ItemKind, PayoutItemReport, PayoutReport
 from portal.ids import new_id
+from portal.queries.checks import run_checks
 from portal.queries.settlements import (
     list_attempts_not_paid_out,
     list_payout_items,
@@ -131,6 +132,11 @@ def settle(*settlement_ids: UUID) -> list[ItemResult]:
         return match_settlements(
             settlement_ids=wanted, actor=factories.CLERK, now=factories.NOW, business_on=DAY
         )
+
+
+def tolerate(amount_minor: int) -> None:
+    with acting_for(factories.home.get()):
+        factories.agree({"code": "P113", "parameters": {"amount_minor": amount_minor}}, on=DAY)
 
 
 def book_line(amount_minor: int, *, reference: str = REF, **over: Any) -> UUID:
@@ -479,6 +485,49 @@ def test_a_bank_line_of_another_amount_is_left_and_named(organisation: UUID) -> 
     assert factories.read_row("bank_lines", line_id).match_state == "unmatched"
     assert settlement().state == "balanced"
     assert balance(AccountKind.BANK) == 0
+
+
+@pytest.mark.parametrize(
+    ("arrived", "is_tolerated"), [(11_863, True), (11_867, True), (11_862, False)]
+)
+def test_a_small_difference_is_rounded_where_that_is_agreed(
+    organisation: UUID, arrived: int, *, is_tolerated: bool
+) -> None:
+    tolerate(2)
+    record(report_of(payment_item(make_attempt())))
+    line_id = book_line(arrived)
+
+    (result,) = settle()
+
+    if not is_tolerated:
+        assert (result.outcome, result.code) == (ItemOutcome.PARKED, "bank_amount_differs")
+        assert balance(AccountKind.BANK) == balance(AccountKind.ROUNDING) == 0
+        return
+    assert (result.outcome, result.code) == (ItemOutcome.DONE, "difference_tolerated")
+    assert f"The bank shows 118.{arrived - 11_800} for a payout of 118.65 EUR" in str(
+        result.message
+    )
+    assert (settlement().state, settlement().tolerated_minor) == ("closed", arrived - 11_865)
+    assert factories.read_row("bank_lines", line_id).match_state == "matched"
+    assert balance(AccountKind.BANK) == arrived
+    assert balance(AccountKind.PAYOUTS_IN_TRANSIT) == 0
+    assert balance(AccountKind.ROUNDING) == 11_865 - arrived
+    with transaction(organisation):
+        broken = {result.check for result in run_checks() if result.rows}
+    assert not broken & {"bank", "payouts_in_transit", "rounding", "entries_of_settlements"}
+
+
+def test_a_line_with_the_very_amount_goes_before_one_that_is_near(organisation: UUID) -> None:
+    tolerate(2)
+    record(report_of(payment_item(make_attempt())))
+    near = book_line(11_864, bank_ref="BANK-near")
+    exact = book_line(11_865)
+
+    settle()
+
+    assert factories.read_row("bank_lines", near).match_state == "unmatched"
+    assert factories.read_row("bank_lines", exact).match_state == "matched"
+    assert (settlement().state, settlement().tolerated_minor) == ("closed", 0)
 
 
 def test_one_bank_line_closes_one_payout(organisation: UUID) -> None:

@@ -41,6 +41,7 @@ from tests.pages import Element, Page
 from tests.recording import Recording
 from tests.services.disputing import OPENED_ON, make_dispute
 from tests.services.refunding import make_refund
+from tests.services.reminding import make_reminders
 from tests.web.conftest import sign_in
 from tests.web.forms import fields_of, read
 
@@ -109,6 +110,7 @@ def documents(organisation: UUID) -> None:
     for place, state in enumerate(("needs_response", "under_review", "won", "lost")):
         make_dispute(state, opened_on=OPENED_ON + timedelta(days=place % 3))
     make_payment()
+    make_reminders(4)
     for _ in range(2):
         make_draft_invoice()
     make_draft_invoice(state="discarded")
@@ -489,6 +491,7 @@ class TestCsv:
 
 def fill_up(organisation_id: UUID) -> None:
     """Bring every list to more than 200 rows."""
+    make_reminders(201)
     payment = make_payment()
     attempt = attempt_of(payment)
     with transaction(organisation_id):

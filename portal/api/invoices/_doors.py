@@ -11,16 +11,19 @@ from portal.api.doors import DoorBlueprint, answers, matches, once, patches, tak
 from portal.api.invoices._shape import (
     DraftSchema,
     InvoiceSchema,
+    TraceSchema,
     VoidSchema,
     new_invoice,
     patched_invoice,
     shown_invoice,
+    shown_trace,
 )
 from portal.api.lists import answer_list, list_schema, lists
 from portal.clock import now_utc
 from portal.domain.users import Permission
 from portal.queries.invoices import InvoiceRow, LineRow, get_invoice, list_lines, list_taxes
 from portal.queries.tables import INVOICE_TABLE
+from portal.queries.traces import list_traces
 from portal.services.invoices import (
     change_draft,
     discard_draft,
@@ -61,6 +64,14 @@ def add_draft(body: dict[str, Any]) -> Response:
 def show_invoice(invoice_id: UUID) -> Response:
     """Show an invoice or credit note with its lines and taxes."""
     return _answer(invoice_id)
+
+
+@bp.route("/invoices/<api_id(invoice):invoice_id>/trace")
+@answers(TraceSchema, refuses=(404,))
+@require(Permission.VIEW_INVOICES)
+def show_trace(invoice_id: UUID) -> Response:
+    """Say which clause of the rules decided what about a document, and with what."""
+    return answer(shown_trace(get_invoice(invoice_id), list_traces(invoice_id)))
 
 
 @bp.route("/invoices/<api_id(invoice):invoice_id>", methods=["PATCH"])

@@ -29,13 +29,23 @@ from portal.domain.invoices import (
     InvoiceStatus,
 )
 from portal.queries.invoices import InvoiceRow, LineRow, TaxRow
+from portal.queries.traces import TraceRow
 from portal.services.invoices import NewInvoice, NewLine
+from rules.types import Stage
 
 DESCRIPTION_CHARACTERS_MAX = 2000
 REFERENCE_CHARACTERS_MAX = 100
 REASON_CHARACTERS_MAX = 500
 CODE_CHARACTERS_MAX = 40
 LINES_MAX = 1000
+# What an agreement may ask for beyond the references: the member and where it is kept.
+_FURTHER = {
+    "buyer_reference": "buyer_reference",
+    "cost_centre": "cost_centre",
+    "payment_reference": "payment_ref",
+    "period_from": "period_from",
+    "period_to": "period_to",
+}
 WRITTEN_KINDS = (InvoiceKind.INVOICE, InvoiceKind.CREDIT_NOTE)
 
 
@@ -76,6 +86,11 @@ class InvoiceSchema(Strict):
     currency = words()
     reference = words(none=True, description="What the source system calls it.")
     order = words(none=True, description="The purchase order of the payer.")
+    buyer_reference = words(none=True, description="Whom the payer asks to name.")
+    cost_centre = words(none=True)
+    payment_reference = words(none=True, description="What the payer writes on a transfer.")
+    period_from = calendar_day(none=True)
+    period_to = calendar_day(none=True, description="The last day that is billed.")
     date = calendar_day(none=True, description="The day of the document.")
     issued = calendar_day(none=True)
     due = calendar_day(none=True)
@@ -123,10 +138,47 @@ class DraftSchema(Strict):
     )
     reference = Text(longest=REFERENCE_CHARACTERS_MAX, allow_none=True, load_default=None)
     order = Text(longest=REFERENCE_CHARACTERS_MAX, allow_none=True, load_default=None)
+    buyer_reference = Text(longest=REFERENCE_CHARACTERS_MAX, allow_none=True, load_default=None)
+    cost_centre = Text(longest=REFERENCE_CHARACTERS_MAX, allow_none=True, load_default=None)
+    payment_reference = Text(longest=REFERENCE_CHARACTERS_MAX, allow_none=True, load_default=None)
+    period_from = Day(allow_none=True, load_default=None)
+    period_to = Day(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "The last day that is billed."},
+    )
     date = Day(metadata={"description": "The day of the document; today when it is new."})
     lines = fields.List(
         fields.Nested(NewLineSchema), required=True, validate=validate.Length(1, LINES_MAX)
     )
+
+
+class TraceEntrySchema(Strict):
+    """One clause's part in a decision."""
+
+    object = noun_name("trace_entry")
+    code = words(description="The clause; empty where the portal itself has decided.")
+    sentence = words(example="C104 Issued on 1 Dec 2026, so due on 31 Dec 2026.")
+    agreed = words(description="What the clause says in the version that decided.")
+
+
+class TraceDecisionSchema(Strict):
+    """What the rules decided about a document at one moment."""
+
+    object = noun_name("trace_decision")
+    stage = state_of(Stage)
+    rule_set_version = whole()
+    decided_on = calendar_day()
+    recorded = moment()
+    entries = many(TraceEntrySchema)
+
+
+class TraceSchema(Strict):
+    """Why a document is as it is: the decisions about it, the latest first."""
+
+    object = noun_name("trace")
+    invoice_id = own_id("invoice")
+    decisions = many(TraceDecisionSchema)
 
 
 class VoidSchema(Strict):
@@ -145,6 +197,7 @@ def new_invoice(body: dict[str, Any]) -> NewInvoice:
         external_ref=body["reference"],
         purchase_order_ref=body["order"],
         document_on=body.get("date"),
+        **{column: body[member] for member, column in _FURTHER.items()},
     )
 
 
@@ -162,11 +215,10 @@ def patched_invoice(invoice: InvoiceRow, lines: list[LineRow], patch: dict[str, 
         external_ref=patch.get("reference", invoice.external_ref),
         purchase_order_ref=patch.get("order", invoice.purchase_order_ref),
         document_on=patch.get("date", invoice.document_on),
-        buyer_reference=invoice.buyer_reference,
-        cost_centre=invoice.cost_centre,
-        payment_ref=invoice.payment_ref,
-        period_from=invoice.period_from,
-        period_to=invoice.period_to,
+        **{
+            column: patch.get(member, getattr(invoice, column))
+            for member, column in _FURTHER.items()
+        },
     )
 
 
@@ -187,6 +239,7 @@ def shown_invoice(
         "currency": currency,
         "reference": invoice.external_ref,
         "order": invoice.purchase_order_ref,
+        **{member: getattr(invoice, column) for member, column in _FURTHER.items()},
         "date": invoice.document_on,
         "issued": invoice.issued_on,
         "due": invoice.due_on,
@@ -205,6 +258,33 @@ def shown_invoice(
         "taxes": [_shown_tax(tax, currency) for tax in taxes],
         "created": invoice.created_at,
         "version": invoice.version,
+    }
+
+
+def shown_trace(invoice: InvoiceRow, rows: list[TraceRow]) -> dict[str, Any]:
+    """Write what was decided about a document, in words."""
+    return {
+        "object": "trace",
+        "invoice_id": shown_id("invoice", invoice.id),
+        "decisions": [
+            {
+                "object": "trace_decision",
+                "stage": row.stage,
+                "rule_set_version": row.rule_set_version,
+                "decided_on": row.decided_on,
+                "recorded": row.recorded_at,
+                "entries": [
+                    {
+                        "object": "trace_entry",
+                        "code": entry.code,
+                        "sentence": entry.sentence,
+                        "agreed": entry.agreed,
+                    }
+                    for entry in row.explain(invoice.currency)
+                ],
+            }
+            for row in rows
+        ],
     }
 
 

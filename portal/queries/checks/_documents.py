@@ -26,6 +26,15 @@ DOCUMENT_CHECKS = (
         ),
     ),
     Check(
+        "charges_of_reminders",
+        "The charge of each reminder comes to its fee and its interest.",
+        "SELECT r.id::text, COALESCE(i.kind, 'no document') AS label,"
+        " r.fee_minor + r.interest_minor AS expected, COALESCE(i.net_minor, 0) AS found"
+        " FROM reminders r LEFT JOIN invoices i ON i.id = r.charge_invoice_id"
+        " WHERE r.fee_minor + r.interest_minor <> COALESCE(i.net_minor, 0)"
+        " OR i.kind <> 'charge' OR i.payer_id <> r.payer_id",
+    ),
+    Check(
         "numbers_without_gaps",
         "The documents of each series and year are numbered from one without a gap.",
         "SELECT series AS id, year::text AS label, expected, found FROM ("

@@ -1,16 +1,19 @@
 """Proofs that the accounts hold what the documents say, and that each move has its entry."""
 
-from portal.domain.ledger import AccountKind, EntryKind
+from portal.domain.ledger import LATENESS_ACCOUNTS, AccountKind, EntryKind
 from portal.queries.checks._proof import LOST_WHOLE, Check, balance, match, moved
 
 _ISSUED = "state IN ('issued', 'voided')"
 _PAID_OUT = (
     "SELECT o.id, o.gateway_account_id, o.currency, o.net_minor, s.id AS settlement_id, s.state,"
+    " s.tolerated_minor,"
     " (SELECT COALESCE(sum(fee_minor), 0) FROM payout_items i WHERE i.payout_id = o.id"
     " AND i.kind IN ('payment', 'fee')) AS fees_minor"
     " FROM settlements s JOIN payouts o ON o.id = s.payout_id"
     " WHERE s.state IN ('balanced', 'closed', 'closed_with_exceptions')"
 )
+
+_LATENESS = ", ".join(f"'{code}'" for code in LATENESS_ACCOUNTS)
 
 _PER_PAYER = (
     Check(
@@ -91,9 +94,27 @@ _PER_ACCOUNT = (
             "SELECT l.revenue_code AS code, i.currency, sum(CASE WHEN i.kind = 'credit_note'"
             " THEN -l.net_minor ELSE l.net_minor END) AS expected"
             f" FROM invoices i JOIN invoice_lines l ON l.invoice_id = i.id WHERE i.{_ISSUED}"
+            f" AND l.revenue_code NOT IN ({_LATENESS})"
             " GROUP BY l.revenue_code, i.currency",
             is_credit=True,
         ),
+    ),
+    *(
+        Check(
+            f"income_of_{code}",
+            f"What lateness brought as {code.replace('_', ' ')} is the sum of the issued lines"
+            " with that code.",
+            balance(
+                kind,
+                ("currency",),
+                "SELECT i.currency, sum(CASE WHEN i.kind = 'credit_note' THEN -l.net_minor"
+                " ELSE l.net_minor END) AS expected"
+                f" FROM invoices i JOIN invoice_lines l ON l.invoice_id = i.id WHERE i.{_ISSUED}"
+                f" AND l.revenue_code = '{code}' GROUP BY i.currency",
+                is_credit=True,
+            ),
+        )
+        for code, kind in LATENESS_ACCOUNTS.items()
     ),
     Check(
         "tax_payable",
@@ -142,6 +163,17 @@ _PER_ACCOUNT = (
         ),
     ),
     Check(
+        "rounding",
+        "What was rounded is what the bank showed beyond closed payouts, as agreed.",
+        balance(
+            AccountKind.ROUNDING,
+            ("currency",),
+            f"SELECT currency, sum(tolerated_minor) AS expected FROM ({_PAID_OUT}) AS paid_out"
+            " WHERE tolerated_minor <> 0 GROUP BY currency",
+            is_credit=True,
+        ),
+    ),
+    Check(
         "return_fees",
         "The fees of returns are those of the returned attempts and of the disputes.",
         balance(
@@ -161,9 +193,6 @@ _PER_ACCOUNT = (
             for kind in (
                 AccountKind.SUSPENSE,
                 AccountKind.WRITE_OFFS,
-                AccountKind.INTEREST,
-                AccountKind.OTHER_INCOME,
-                AccountKind.ROUNDING,
             )
         )
         + ") AS quiet WHERE found <> 0",
@@ -282,7 +311,7 @@ _ENTRIES = (
         (EntryKind.PAYOUT_MATCHED, EntryKind.PAYOUT_BANKED),
         "SELECT settlement_id AS source_id, 'payout_matched' AS kind,"
         f" (net_minor + fees_minor)::bigint AS expected FROM ({_PAID_OUT}) AS paid_out"
-        " UNION ALL SELECT settlement_id, 'payout_banked', net_minor"
+        " UNION ALL SELECT settlement_id, 'payout_banked', net_minor + tolerated_minor"
         f" FROM ({_PAID_OUT}) AS banked WHERE state <> 'balanced' AND net_minor <> 0",
     ),
 )

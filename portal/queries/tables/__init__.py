@@ -59,6 +59,8 @@ from portal.queries.tables.payments import (
     WORKLISTS,
 )
 from portal.queries.tables.refunds import REFUND_TABLE
+from portal.queries.tables.rehearsals import DIFFERENCE_TABLE, differences_of_rehearsal
+from portal.queries.tables.reminders import REMINDER_TABLE
 from portal.queries.tables.runs import RUN_TABLE
 from portal.queries.tables.schedules import SCHEDULE_TABLE
 from portal.queries.tables.sequences import SEQUENCE_TABLE
@@ -69,6 +71,7 @@ TABLES = (
     ATTEMPT_TABLE,
     REFUND_TABLE,
     DISPUTE_TABLE,
+    REMINDER_TABLE,
     PAYER_TABLE,
     RUN_TABLE,
     MESSAGE_TABLE,
@@ -80,6 +83,7 @@ __all__ = [
     "ATTEMPT_TABLE",
     "CASE_TABLE",
     "COUNT_MAX",
+    "DIFFERENCE_TABLE",
     "DISPUTE_TABLE",
     "INBOX_TABLE",
     "INVOICE_TABLE",
@@ -91,6 +95,7 @@ __all__ = [
     "REASON_CLASSES",
     "REASON_CLASS_SQL",
     "REFUND_TABLE",
+    "REMINDER_TABLE",
     "ROWS_DEFAULT",
     "ROWS_MAX",
     "RUN_TABLE",
@@ -118,6 +123,7 @@ __all__ = [
     "ThingMissing",
     "Totals",
     "Words",
+    "differences_of_rehearsal",
     "items_of_run",
     "parse_request",
     "read_facet",

@@ -1,6 +1,6 @@
 """The list of batch runs."""
 
-from portal.domain.batches import RunState, list_startable_jobs
+from portal.domain.batches import RunState, list_jobs
 from portal.domain.users import Permission
 from portal.queries.tables._shape import (
     Choice,
@@ -13,7 +13,7 @@ from portal.queries.tables._shape import (
     options_of,
 )
 
-JOBS = tuple(Option(job.name, job.title) for job in list_startable_jobs())
+JOBS = tuple(Option(job.name, job.title) for job in list_jobs())
 
 RUN_TABLE = Table(
     noun="run",

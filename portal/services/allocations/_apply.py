@@ -70,6 +70,8 @@ def apply_credits(
     """
     with transaction():
         sources, debts = _lock(sorted(set(payer_ids)))
+        if "revenue_codes" in rule_set.needs:
+            _tell_revenue_codes(debts)
         uses = _decide(rule_set, sources, debts)
         book_uses(uses, business_on, actor=actor, now=now)
         applied: Counter[UUID] = Counter()
@@ -133,6 +135,22 @@ def _lock(payer_ids: Sequence[UUID]) -> tuple[dict[Purse, list[Source]], dict[Pu
             owed = OpenInvoiceFacts(str(document_id), left_minor, due, issued, total_minor)
             debts.setdefault(purse, []).append(Debt(owed, document_id, *purse))
     return sources, debts
+
+
+def _tell_revenue_codes(debts: dict[Purse, list[Debt]]) -> None:
+    """Look up what the open documents are for, where the agreement orders them by that."""
+    rows = fetch_plain(
+        "SELECT invoice_id, array_agg(DISTINCT revenue_code ORDER BY revenue_code)"
+        " FROM invoice_lines WHERE organisation_id = %s AND invoice_id = ANY(%s)"
+        " GROUP BY invoice_id",
+        (current_organisation_id(), [each.id for owed in debts.values() for each in owed]),
+    )
+    codes = {invoice_id: tuple(found) for invoice_id, found in rows}
+    for purse, owed in debts.items():
+        debts[purse] = [
+            each._replace(facts=each.facts._replace(revenue_codes=codes.get(each.id, ())))
+            for each in owed
+        ]
 
 
 def _decide(

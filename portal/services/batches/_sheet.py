@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from portal.db import current_organisation_id, transaction
 from portal.domain.batches import REPEATED_OUTCOMES
 from portal.domain.errors import Conflict
+from portal.domain.rehearsals import REHEARSAL_JOB
 from portal.queries.populations import BONDS, PER_CURRENCY, POPULATIONS
 from portal.queries.sheets import (
     BPS,
@@ -135,7 +136,8 @@ def freeze(
         },
     )
     assert row is not None
-    previous = _read_previous(run_id, job)
+    # Rehearsals are each of other documents.
+    previous = None if job == REHEARSAL_JOB else _read_previous(run_id, job)
     sheet = {
         "totals": _capped(row.totals or []),
         "warnings": _list_warnings(row, job, previous, repeats_id),

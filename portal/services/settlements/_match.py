@@ -19,6 +19,7 @@ from portal.domain.users import Actor
 from portal.services.events import record_events
 from portal.services.ledger import Account, LedgerBook
 from portal.services.outcomes import ItemResult
+from portal.services.rulesets import load_rule_set
 from portal.services.settlements._items import Tally, match_items, tally_items
 from portal.sql import execute, fetch_plain
 
@@ -41,11 +42,20 @@ class Booking(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A move of a settlement with what is left unexplained after it."""
+    """A move of a settlement with what is left unexplained, or was tolerated, after it."""
 
     booking: Booking
     event: str
     residual_minor: int
+    tolerated_minor: int = 0
+
+
+class Arrival(NamedTuple):
+    """A locked line of the bank that names a payout, and what it shows beyond it."""
+
+    line_id: UUID
+    amount_minor: int
+    excess_minor: int
 
 
 def match_settlements(
@@ -128,34 +138,36 @@ def _move(steps: Iterable[Step], *, actor: Actor, now: datetime) -> None:
     """Move settlements that can; one that stays in its state only learns its residual."""
     changes = [
         (
-            booking,
-            SETTLEMENT_MOVES.next(booking.state, event)
-            if SETTLEMENT_MOVES.may(booking.state, event)
-            else booking.state,
-            residual_minor,
+            step,
+            SETTLEMENT_MOVES.next(step.booking.state, step.event)
+            if SETTLEMENT_MOVES.may(step.booking.state, step.event)
+            else step.booking.state,
         )
-        for booking, event, residual_minor in steps
+        for step in steps
     ]
     execute(
         "UPDATE settlements s SET state = c.state, residual_minor = c.residual,"
+        " tolerated_minor = c.tolerated,"
         " closed_at = CASE WHEN c.state = %(closed)s THEN %(now)s END, version = s.version + 1"
-        " FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(residuals)s::bigint[])"
-        " AS c (id, state, residual) WHERE s.organisation_id = %(o)s AND s.id = c.id"
+        " FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(residuals)s::bigint[],"
+        " %(tolerated)s::bigint[]) AS c (id, state, residual, tolerated)"
+        " WHERE s.organisation_id = %(o)s AND s.id = c.id"
         " AND (s.state, s.residual_minor) IS DISTINCT FROM (c.state, c.residual)",
         {
             "closed": SettlementState.CLOSED.value,
             "now": now,
-            "ids": [booking.id for booking, _, _ in changes],
-            "states": [state.value for _, state, _ in changes],
-            "residuals": [residual_minor for _, _, residual_minor in changes],
+            "ids": [step.booking.id for step, _ in changes],
+            "states": [state.value for _, state in changes],
+            "residuals": [step.residual_minor for step, _ in changes],
+            "tolerated": [step.tolerated_minor for step, _ in changes],
             "o": current_organisation_id(),
         },
     )
     record_events(
         (
-            (f"settlement.{state.value}", booking.id)
-            for booking, state, _ in changes
-            if state is not booking.state
+            (f"settlement.{state.value}", step.booking.id)
+            for step, state in changes
+            if state is not step.booking.state
         ),
         actor=actor,
         now=now,
@@ -189,39 +201,55 @@ def _close(
     bookings: Sequence[Booking], business_on: date, *, actor: Actor, now: datetime
 ) -> dict[UUID, ItemResult]:
     """Close what the bank confirms; a payout of nothing needs no line of the bank."""
-    lines, differing = _find_bank_lines(bookings)
-    closing = [each for each in bookings if each.net_minor == 0 or each.payout_id in lines]
+    arrivals = _find_bank_lines(bookings)
+    taken, differing = _part_arrivals(arrivals, bookings, business_on)
+    closing = [each for each in bookings if each.net_minor == 0 or each.payout_id in taken]
     if closing:
-        _take_bank_lines(lines, actor=actor, now=now)
-        _post_banked([each for each in closing if each.net_minor], business_on)
+        _take_bank_lines(taken.values(), actor=actor, now=now)
+        _post_banked([each for each in closing if each.net_minor], taken, business_on)
         execute(
             "UPDATE payouts SET state = %s WHERE id = ANY(%s)",
             (PayoutState.PAID.value, [each.payout_id for each in closing]),
         )
-        balanced = [each._replace(state=SettlementState.BALANCED) for each in closing]
-        _move((Step(each, "close", 0) for each in balanced), actor=actor, now=now)
-    results = {each.id: _awaiting_bank(each, differing) for each in bookings}
-    results |= {
-        each.id: ItemResult(each.id, ItemOutcome.DONE, amount_minor=abs(each.net_minor))
-        for each in closing
-    }
+        steps = []
+        for each in closing:
+            excess_minor = taken[each.payout_id].excess_minor if each.payout_id in taken else 0
+            balanced = each._replace(state=SettlementState.BALANCED)
+            steps.append(Step(balanced, "close", 0, excess_minor))
+        _move(steps, actor=actor, now=now)
+    results = {each.id: _awaiting_bank(each, differing.get(each.payout_id)) for each in bookings}
+    results |= {each.id: _closed(each, taken.get(each.payout_id)) for each in closing}
     return results
 
 
-def _awaiting_bank(booking: Booking, differing: dict[UUID, int]) -> ItemResult:
+def _closed(booking: Booking, arrival: Arrival | None) -> ItemResult:
+    amount_minor = abs(booking.net_minor)
+    if arrival is None or not arrival.excess_minor:
+        return ItemResult(booking.id, ItemOutcome.DONE, amount_minor=amount_minor)
+    message = (
+        f"The bank shows {format_amount(arrival.amount_minor, booking.currency)} for a payout of"
+        f" {format_amount(booking.net_minor, booking.currency)} {booking.currency}; the agreement"
+        " tolerates that."
+    )
+    return ItemResult(
+        booking.id, ItemOutcome.DONE, "difference_tolerated", message, amount_minor=amount_minor
+    )
+
+
+def _awaiting_bank(booking: Booking, differing: Arrival | None) -> ItemResult:
     net = f"{format_amount(booking.net_minor, booking.currency)} {booking.currency}"
-    if booking.payout_id in differing:
-        arrived = format_amount(differing[booking.payout_id], booking.currency)
+    if differing is not None:
+        arrived = format_amount(differing.amount_minor, booking.currency)
         message = f"The bank shows {arrived} for this payout instead of {net}."
         return ItemResult(booking.id, ItemOutcome.PARKED, "bank_amount_differs", message)
     message = f"Everything is explained; the bank has not shown the {net} yet."
     return ItemResult(booking.id, ItemOutcome.PARKED, "bank_line_awaited", message)
 
 
-def _find_bank_lines(bookings: Sequence[Booking]) -> tuple[dict[UUID, UUID], dict[UUID, int]]:
+def _find_bank_lines(bookings: Sequence[Booking]) -> dict[UUID, Arrival]:
     """Lock the bank's lines that name these payouts.
 
-    Shape: payout to line where the amount is right, payout to amount where it is not.
+    Shape: by payout, the first line with the very amount, or else the last one with another.
     """
     rows = fetch_plain(
         "SELECT id, reference, currency, amount_minor FROM bank_lines"
@@ -231,28 +259,54 @@ def _find_bank_lines(bookings: Sequence[Booking]) -> tuple[dict[UUID, UUID], dic
     expected: dict[tuple[str, str], list[Booking]] = {}
     for each in bookings:
         expected.setdefault((each.gateway_ref, each.currency), []).append(each)
-    lines: dict[UUID, UUID] = {}
-    differing: dict[UUID, int] = {}
+    found: dict[UUID, Arrival] = {}
     for line_id, reference, currency, amount_minor in rows:
         for each in expected.get((reference, currency), ()):
-            if each.payout_id in lines:
+            known = found.get(each.payout_id)
+            if known is not None and not known.excess_minor:
                 continue
-            if each.net_minor == amount_minor:
-                lines[each.payout_id] = line_id
+            excess_minor = amount_minor - each.net_minor
+            found[each.payout_id] = Arrival(line_id, amount_minor, excess_minor)
+            if not excess_minor:
                 break
-            differing[each.payout_id] = amount_minor
-    return lines, differing
+    return found
 
 
-def _take_bank_lines(lines: dict[UUID, UUID], *, actor: Actor, now: datetime) -> None:
+def _part_arrivals(
+    arrivals: dict[UUID, Arrival], bookings: Sequence[Booking], business_on: date
+) -> tuple[dict[UUID, Arrival], dict[UUID, Arrival]]:
+    """Part the lines that are taken from those that differ by more than the agreement tolerates.
+
+    Shape: no line is taken for two payouts, and one with the very amount goes first.
+    """
+    taken = {payout: each for payout, each in arrivals.items() if not each.excess_minor}
+    differing = {payout: each for payout, each in arrivals.items() if each.excess_minor}
+    if not differing:
+        return taken, differing
+    _, rule_set = load_rule_set(on=business_on)
+    net_minor = {each.payout_id: each.net_minor for each in bookings}
+    used = {each.line_id for each in taken.values()}
+    for payout_id, arrival in sorted(differing.items()):
+        is_tolerated = rule_set.is_difference_tolerated(arrival.excess_minor, net_minor[payout_id])
+        if net_minor[payout_id] and is_tolerated and arrival.line_id not in used:
+            used.add(arrival.line_id)
+            taken[payout_id] = differing.pop(payout_id)
+    return taken, differing
+
+
+def _take_bank_lines(arrivals: Iterable[Arrival], *, actor: Actor, now: datetime) -> None:
+    line_ids = [each.line_id for each in arrivals]
     execute(
         "UPDATE bank_lines SET match_state = %s WHERE id = ANY(%s)",
-        (MatchState.MATCHED.value, list(lines.values())),
+        (MatchState.MATCHED.value, line_ids),
     )
-    record_events((("bank_line.matched", each) for each in lines.values()), actor=actor, now=now)
+    record_events((("bank_line.matched", each) for each in line_ids), actor=actor, now=now)
 
 
-def _post_banked(bookings: Iterable[Booking], business_on: date) -> None:
+def _post_banked(
+    bookings: Iterable[Booking], taken: dict[UUID, Arrival], business_on: date
+) -> None:
+    """Move what arrived into the bank; a difference that is tolerated is nobody's any more."""
     book = LedgerBook()
     for each in bookings:
         entry_id = book.add_entry(
@@ -261,10 +315,10 @@ def _post_banked(bookings: Iterable[Booking], business_on: date) -> None:
             source_id=each.id,
             effective_on=business_on,
         )
-        book.post(
-            entry_id,
-            Account(AccountKind.BANK, each.currency),
-            Account(AccountKind.PAYOUTS_IN_TRANSIT, each.currency),
-            each.net_minor,
-        )
+        arrival = taken[each.payout_id]
+        in_transit = Account(AccountKind.PAYOUTS_IN_TRANSIT, each.currency)
+        bank = Account(AccountKind.BANK, each.currency)
+        book.post(entry_id, bank, in_transit, arrival.amount_minor)
+        rounding = Account(AccountKind.ROUNDING, each.currency)
+        book.post(entry_id, rounding, in_transit, -arrival.excess_minor)
     book.write()

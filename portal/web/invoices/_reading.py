@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from portal.clock import today
@@ -29,13 +30,15 @@ from portal.queries.invoices import (
     list_taxes,
     list_uses_of,
 )
+from portal.queries.reminders import list_reminders_of_invoice
 from portal.queries.tables import INVOICE_TABLE
 from portal.services.invoices import assess_draft
 from portal.web.access import require
 from portal.web.htmx import render_part
 from portal.web.invoices._blueprint import DOCUMENT, bp
-from portal.web.invoices._words import Happening, say_happening, say_standing
+from portal.web.invoices._words import Happening, say_happening, say_standing, say_untraced
 from portal.web.tables import send_csv, show_list
+from portal.web.traces import Subject, show_why
 from portal.web.visitors import current_organisation, current_visitor
 from rules.types import PricedLine
 
@@ -83,9 +86,21 @@ def show(invoice_id: UUID) -> ResponseReturnValue:
         payments=list_payments_of(invoice_id),
         disputes=list_open_disputes_of_invoice(invoice_id),
         attempts=list_attempts_of(invoice_id),
+        reminders=[] if is_draft or is_note else list_reminders_of_invoice(invoice_id),
         happenings=_happenings(invoice_id),
         **_actions(invoice),
     )
+
+
+@bp.get(f"{DOCUMENT}/why")
+@require(Permission.VIEW_INVOICES)
+def why(invoice_id: UUID) -> ResponseReturnValue:
+    """Say why the amounts and the due date are what they are, and why it was refused."""
+    invoice = get_invoice(invoice_id)
+    title = invoice.number or "Draft"
+    address = url_for(".show", invoice_id=invoice_id)
+    subject = Subject(invoice_id, title, address, invoice.currency, say_untraced(invoice))
+    return show_why(subject)
 
 
 def _as_priced(lines: list[LineRow], priced: Sequence[PricedLine]) -> list[LineRow]:

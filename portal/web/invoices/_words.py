@@ -36,6 +36,7 @@ _SAYINGS = {
     "invoice.discarded": _Saying("Draft discarded", "close"),
     "invoice.issued": _Saying("Issued over {amount}", "tick", "info"),
     "invoice.voided": _Saying("Voided by a credit note", "close", "bad"),
+    "invoice.reminded": _Saying("Payer reminded", "again", "warn"),
     "invoice.credited": _Saying("{amount} credited", "tick", "ok"),
     "invoice.credit_applied": _Saying("{amount} of this credit used", "tick", "ok"),
     "invoice.paid_from_credit": _Saying("{amount} paid from the payer's credit", "tick", "ok"),
@@ -97,6 +98,19 @@ def say_standing(invoice: InvoiceRow, on: date) -> Markup | str:
         days = "1 day" if late_days == 1 else f"{late_days} days"
         return f"{open_amount} is overdue by {days}."
     return Markup("{} is due on {}.").format(open_amount, day(invoice.due_on))
+
+
+def say_untraced(invoice: InvoiceRow) -> str:
+    """Say why nothing is on record about how a document came to its amounts."""
+    if invoice.issued_on is None:
+        return "It is not issued, and no rule has refused it when it was to be."
+    if invoice.corrects_number is not None:
+        corrected = invoice.corrects_number
+        return f"It repeats the amounts of {corrected} as they were issued; look there."
+    return (
+        "It was issued before decisions were recorded, or came in with its amounts. The agreement"
+        " it was issued by says what held."
+    )
 
 
 _STANDINGS: dict[InvoiceState, Callable[[InvoiceRow], Markup | str]] = {

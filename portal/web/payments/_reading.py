@@ -3,6 +3,7 @@
 from datetime import date
 from uuid import UUID
 
+from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from portal.clock import today
@@ -18,14 +19,20 @@ from portal.queries.refunds import list_refunds_of_payment
 from portal.queries.tables import PAYMENT_TABLE
 from portal.services.payments import list_attempts_max
 from portal.web.access import require
+from portal.web.formats import money
 from portal.web.htmx import render_part
 from portal.web.payments._actions import list_actions, list_refusals
 from portal.web.payments._blueprint import PAYMENT, bp
 from portal.web.payments._words import list_happenings, list_plans, say_standing
 from portal.web.tables import send_csv, show_list
+from portal.web.traces import Subject, show_why
 from portal.web.visitors import current_organisation
 
 HISTORY_ROWS_MAX = 100
+UNTRACED = (
+    "No attempt has failed that a rule was asked about; or it was before decisions were recorded,"
+    " and then the history of the payment tells of it."
+)
 
 
 @bp.get("/payments")
@@ -67,3 +74,13 @@ def show(payment_id: UUID) -> ResponseReturnValue:
         actions=actions,
         refusals=list_refusals(actions),
     )
+
+
+@bp.get(f"{PAYMENT}/why")
+@require(Permission.VIEW_PAYMENTS)
+def why(payment_id: UUID) -> ResponseReturnValue:
+    """Say why it is tried again, and when, or why it is not."""
+    payment = get_payment(payment_id)
+    title = f"Payment of {money(payment.amount_minor, payment.currency)}"
+    address = url_for(".show", payment_id=payment_id)
+    return show_why(Subject(payment_id, title, address, payment.currency, UNTRACED))
