@@ -70,7 +70,7 @@ class Billing(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Add an organisation of its own."""
+        """Add an organisation of its own, with payments under way."""
         self.organisation_id = make_organisation("harbour", code=f"harbour-{uuid4().hex[:12]}")
         home.set(self.organisation_id)
         self.payers: list[UUID] = []
@@ -79,6 +79,10 @@ class Billing(RuleBasedStateMachine):
             make_mandate(payer_id=payer.id)
             self.payers.append(payer.id)
         self.taken_minor = 0
+        # Most of what may happen needs an attempt; few draws would come to one by themselves.
+        for place in range(3):
+            self.issue(place, 1_000 * (1 + place))
+        self.collect()
 
     @rule(place=PLACES, net_minor=AMOUNTS)
     def issue(self, place: int, net_minor: int) -> None:
