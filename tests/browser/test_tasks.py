@@ -383,6 +383,8 @@ def expect_question(hand: Hand, title: str) -> None:
     """Wait for a question: a dialog over the page with scripts, a page of its own without."""
     if hand.scripts:
         expect(hand.page.get_by_role("dialog", name=title)).to_be_visible()
+        # When all is in its place the focus is set once more; keys that came before would be lost.
+        expect(hand.page.locator(".htmx-swapping, .htmx-settling")).to_have_count(0)
     else:
         expect_title(hand.page, title)
 
