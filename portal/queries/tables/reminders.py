@@ -23,6 +23,8 @@ REMINDER_TABLE = Table(
     joins=(
         "JOIN payers p ON (p.organisation_id, p.id) = (n.organisation_id, n.payer_id)"
         " JOIN invoices i ON (i.organisation_id, i.id) = (n.organisation_id, n.invoice_id)"
+        " LEFT JOIN invoices c"
+        " ON (c.organisation_id, c.id) = (n.organisation_id, n.charge_invoice_id)"
     ),
     columns=(
         own_id("reminder", "n"),
@@ -32,6 +34,10 @@ REMINDER_TABLE = Table(
         Column("payer", "Payer", Kind.TEXT, "p.name", noun="payer"),
         Column("invoice_id", "Invoice id", Kind.ID, "n.invoice_id", noun="invoice", is_shown=False),
         Column("invoice", "Invoice", Kind.TEXT, document_number("i"), noun="invoice"),
+        Column(
+            "charge_id", "Charge id", Kind.ID, "n.charge_invoice_id", noun="invoice", is_shown=False
+        ),
+        Column("charge", "Charged by", Kind.TEXT, document_number("c")),
         Column("fee", "Fee", Kind.MONEY, "n.fee_minor"),
         Column("interest", "Interest", Kind.MONEY, "n.interest_minor"),
         Column(
