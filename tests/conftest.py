@@ -101,10 +101,16 @@ def servers(request: pytest.FixtureRequest) -> Config:
     return config.changed(redis_url=redis_url)
 
 
+@pytest.fixture(scope="session")
+def database_name() -> str:
+    """The name of each test's own database in its turn, so that one application serves them all."""
+    return f"test_{uuid4().hex}"
+
+
 @pytest.fixture
-def owner_url(servers: Config) -> Iterator[str]:
+def owner_url(servers: Config, database_name: str) -> Iterator[str]:
     """The address of a fresh clone of the migrated database, for the role that owns the tables."""
-    with clone_database(servers) as url:
+    with clone_database(servers, name=database_name) as url:
         yield url
 
 
@@ -140,13 +146,21 @@ def unguarded(owner: psycopg.Connection[Any]) -> None:
     owner.execute("; ".join(statements))
 
 
+@pytest.fixture(scope="session")
+def application(servers: Config, database_name: str) -> Flask:
+    """The application that all tests share, because making one takes longer than most of them."""
+    names = ("database_url", "database_owner_url")
+    own = {name: address(servers.required(name), database_name) for name in names}
+    return create_app(servers.changed(**own, queue=f"test-{uuid4().hex}"))
+
+
 @pytest.fixture
-def app(servers: Config, owner_url: str, database: str) -> Iterator[Flask]:
-    """The application on its own database and an empty Redis, with its context pushed."""
-    settings = servers.changed(
-        database_url=database, database_owner_url=owner_url, queue=f"test-{uuid4().hex}"
-    )
-    application = create_app(settings)
+def app(application: Flask, owner_url: str) -> Iterator[Flask]:
+    """The application on a fresh database and an empty Redis, with its context pushed.
+
+    Shape: what a test changes of its settings is put back.
+    """
+    before = dict(application.config)
     application.config["TESTING"] = True
     with application.app_context():
         open_redis().flushdb()
@@ -154,6 +168,17 @@ def app(servers: Config, owner_url: str, database: str) -> Iterator[Flask]:
         db.session.remove()
         db.engine.dispose()
         open_redis().close()
+    application.config.clear()
+    application.config.update(before)
+
+
+@pytest.fixture
+def own_app(app: Flask) -> Iterator[Flask]:
+    """A second application on the same database, for a test that adds addresses to it."""
+    own = create_app(app.config["PORTAL"])
+    yield own
+    with own.app_context():
+        db.engine.dispose()
 
 
 @pytest.fixture

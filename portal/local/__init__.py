@@ -62,7 +62,7 @@ class LocalServers:
             raise
 
     def _fill(self, config: Config) -> Config:
-        state = StateFolder.throw_away() if self._fresh else StateFolder(config.state_folder)
+        state = self._throw_away() if self._fresh else StateFolder(config.state_folder)
         self._state = state
         state.hold(patience_seconds=self._patience_seconds)
         changes: dict[str, object] = {"state_folder": state.path}
@@ -75,6 +75,10 @@ class LocalServers:
             self._valkey = PrivateValkey(state)
             changes["redis_url"] = self._valkey.start()
         return config.changed(**changes)
+
+    def _throw_away(self) -> StateFolder:
+        """Make the folder of servers that are not kept."""
+        return StateFolder.throw_away()
 
     def announce(self, config: Config) -> None:
         """Let commands started beside this portal find its servers."""

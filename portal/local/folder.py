@@ -29,10 +29,10 @@ class StateFolder:
         self._lock: int | None = None
 
     @classmethod
-    def throw_away(cls) -> StateFolder:
-        """Make a new folder for one run."""
+    def throw_away(cls, beneath: Path | None = None) -> StateFolder:
+        """Make a new folder for one run, beneath the folder for temporary files or another."""
         try:
-            return cls(Path(tempfile.mkdtemp(prefix="billing-portal-")))
+            return cls(Path(tempfile.mkdtemp(prefix="billing-portal-", dir=beneath)))
         except OSError as problem:
             raise LocalServerFailed(
                 f"No temporary folder can be made ({problem.strerror}); set TMPDIR to a folder "

@@ -106,9 +106,10 @@ def test_an_expired_key_opens_nothing(app: Flask, organisation: UUID) -> None:
     problem_of(Machine(app.test_client(), key).get(""), 401, "key_refused")
 
 
-def test_a_door_without_a_mark_is_refused(app: Flask, machine: Machine) -> None:
-    app.add_url_rule(f"{PREFIX}/forgotten", "forgotten", lambda: "open")
-    problem_of(machine.get("/forgotten"), 403, "scope_missing")
+def test_a_door_without_a_mark_is_refused(own_app: Flask, machine: Machine) -> None:
+    own_app.add_url_rule(f"{PREFIX}/forgotten", "forgotten", lambda: "open")
+    answer = Machine(own_app.test_client(), machine.key).get("/forgotten")
+    problem_of(answer, 403, "scope_missing")
 
 
 def test_a_key_with_an_unknown_scope_may_do_nothing(make_machine: Callable[..., Machine]) -> None:

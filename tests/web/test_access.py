@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
+from portal.app import create_app
 from portal.domain.batches import ItemOutcome, RunState
 from portal.domain.users import ROLE_PERMISSIONS, Permission, Role
 from portal.ids import public_id
@@ -76,9 +77,11 @@ def test_only_some_roles_stop_a_run(
     assert (read_row("batch_runs", run.id).state != RunState.STARTED) is may
 
 
-def test_an_endpoint_without_a_mark_is_refused(app: Flask, add_person: Callable[..., str]) -> None:
-    app.add_url_rule("/forgotten", "forgotten", lambda: "open")
-    client = app.test_client()
+def test_an_endpoint_without_a_mark_is_refused(
+    own_app: Flask, add_person: Callable[..., str]
+) -> None:
+    own_app.add_url_rule("/forgotten", "forgotten", lambda: "open")
+    client = own_app.test_client()
     assert client.get("/forgotten").status_code == 303
     sign_in(client, add_person())
     answer = client.get("/forgotten")
@@ -144,8 +147,6 @@ def test_health_says_what_answers(app: Flask, client: FlaskClient) -> None:
 
 
 def test_without_its_database_the_portal_says_so(app: Flask) -> None:
-    from portal.app import create_app
-
     away = app.config["PORTAL"].changed(
         database_url="postgresql+psycopg://portal_app:x@127.0.0.1:1/none",
         database_owner_url="postgresql+psycopg://portal_app:x@127.0.0.1:1/none",
@@ -163,7 +164,7 @@ def test_without_its_database_the_portal_says_so(app: Flask) -> None:
 
 
 def test_a_fault_shows_a_reference_and_no_details(
-    app: Flask, add_person: Callable[..., str]
+    own_app: Flask, add_person: Callable[..., str]
 ) -> None:
     @require(Permission.SIGNED_IN)
     def burst() -> str:
@@ -173,10 +174,9 @@ def test_a_fault_shows_a_reference_and_no_details(
     def outage() -> str:
         raise OperationalError("SELECT 1", {}, Exception("a secret detail"))
 
-    app.add_url_rule("/burst", "burst", burst)
-    app.add_url_rule("/outage", "outage", outage)
-    app.testing = False
-    client = app.test_client()
+    own_app.add_url_rule("/burst", "burst", burst)
+    own_app.add_url_rule("/outage", "outage", outage)
+    client = own_app.test_client()
     sign_in(client, add_person())
     for address, status in (("/burst", 500), ("/outage", 503)):
         answer = client.get(address)

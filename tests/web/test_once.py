@@ -38,7 +38,7 @@ def refusals() -> list[bool]:
 
 @pytest.fixture
 def browser(
-    app: Flask, add_person: Callable[..., str], done: list[str], refusals: list[bool]
+    own_app: Flask, add_person: Callable[..., str], done: list[str], refusals: list[bool]
 ) -> FlaskClient:
     """A browser of a signed-in person, and a form at /take that does what it is sent."""
 
@@ -52,8 +52,8 @@ def browser(
 
         return answer_once(work)
 
-    app.add_url_rule("/take", "take", take, methods=["POST"])
-    client = app.test_client()
+    own_app.add_url_rule("/take", "take", take, methods=["POST"])
+    client = own_app.test_client()
     sign_in(client, add_person())
     return client
 
@@ -142,11 +142,11 @@ def test_without_a_usable_key_nothing_is_done(
 
 
 def test_the_token_of_the_form_is_no_part_of_what_is_asked(
-    app: Flask, sender: Callable[..., TestResponse], done: list[str]
+    own_app: Flask, sender: Callable[..., TestResponse], done: list[str]
 ) -> None:
     key = new_request_key()
     sender("Draft", key)
-    other = app.test_client()
+    other = own_app.test_client()
     sign_in(other, "mara@harbour.example")
     sent = {"csrf_token": token_on(other.get("/runs")), "words": "Draft", "request_key": key}
     assert other.post("/take", data=sent).status_code == 303
