@@ -30,7 +30,7 @@ from portal.queue import open_redis
 from tests import factories
 from tests.pages import Page, read_page
 from tests.recording import Recording, record_statements
-from tests.servers import RunServers, address, clone_database, connect
+from tests.servers import RunServers, address, clone_database, connect, drop_guards
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -103,7 +103,7 @@ def servers(request: pytest.FixtureRequest) -> Config:
 
 @pytest.fixture(scope="session")
 def database_name() -> str:
-    """The name of each test's own database in its turn, so that one application serves them all."""
+    """The name of each test's own database in its turn."""
     return f"test_{uuid4().hex}"
 
 
@@ -134,32 +134,30 @@ def unguarded(owner: psycopg.Connection[Any]) -> None:
     Shape: the app role may do anything, to its organisation's rows; there are no triggers, foreign
     keys or partial unique indexes. Checks stay.
     """
-    tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-    keys = "SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'f'"
-    partial = "SELECT indexrelid::regclass FROM pg_index WHERE indisunique AND indpred IS NOT NULL"
-    statements = [
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO portal_app",
-        *(f"ALTER TABLE {row[0]} DISABLE TRIGGER USER" for row in owner.execute(tables)),
-        *(f"ALTER TABLE {row[0]} DROP CONSTRAINT {row[1]}" for row in owner.execute(keys)),
-        *(f"DROP INDEX {row[0]}" for row in owner.execute(partial)),
-    ]
-    owner.execute("; ".join(statements))
+    drop_guards(owner)
 
 
 @pytest.fixture(scope="session")
-def application(servers: Config, database_name: str) -> Flask:
-    """The application that all tests share, because making one takes longer than most of them."""
-    names = ("database_url", "database_owner_url")
-    own = {name: address(servers.required(name), database_name) for name in names}
-    return create_app(servers.changed(**own, queue=f"test-{uuid4().hex}"))
+def applications() -> dict[str, Flask]:
+    """The applications that tests share, by database; making one takes longer than most tests."""
+    return {}
 
 
 @pytest.fixture
-def app(application: Flask, owner_url: str) -> Iterator[Flask]:
+def app(
+    applications: dict[str, Flask], servers: Config, owner_url: str, database: str
+) -> Iterator[Flask]:
     """The application on a fresh database and an empty Redis, with its context pushed.
 
     Shape: what a test changes of its settings is put back.
     """
+    if database not in applications:
+        applications[database] = create_app(
+            servers.changed(
+                database_url=database, database_owner_url=owner_url, queue=f"test-{uuid4().hex}"
+            )
+        )
+    application = applications[database]
     before = dict(application.config)
     application.config["TESTING"] = True
     with application.app_context():
