@@ -158,7 +158,7 @@ def app(
             )
         )
     application = applications[database]
-    before = dict(application.config)
+    settings, extensions = dict(application.config), dict(application.extensions)
     application.config["TESTING"] = True
     with application.app_context():
         open_redis().flushdb()
@@ -167,7 +167,8 @@ def app(
         db.engine.dispose()
         open_redis().close()
     application.config.clear()
-    application.config.update(before)
+    application.config.update(settings)
+    application.extensions.update(extensions)
 
 
 @pytest.fixture
