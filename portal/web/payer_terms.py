@@ -30,7 +30,7 @@ class TermsForm(FlaskForm):  # type: ignore[misc]  # it carries no types
 
     request_key = HiddenField()
     version = HiddenField()
-    is_on_hold = BooleanField("Put the payer on hold")
+    is_on_hold = BooleanField("The payer is on hold")
     arrangement = SelectField(
         "Arrangement",
         choices=[
