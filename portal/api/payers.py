@@ -11,6 +11,7 @@ from portal.api.doors import DoorBlueprint, answers
 from portal.api.fields import (
     Strict,
     amount_of_money,
+    calendar_day,
     flag,
     many,
     noun_name,
@@ -20,7 +21,7 @@ from portal.api.fields import (
     words,
 )
 from portal.api.lists import answer_list, list_schema, lists
-from portal.domain.payers import PayerKind
+from portal.domain.payers import Arrangement, PayerKind
 from portal.domain.users import Permission
 from portal.queries.payers import PayerBalance, PayerRow, get_payer, get_payer_balance
 from portal.queries.tables import PAYER_TABLE
@@ -56,6 +57,8 @@ class PayerSchema(Strict):
     email = words(none=True)
     country = words(none=True)
     is_on_hold = flag(description="Nothing is collected from it.")
+    arrangement = state_of(Arrangement, none=True)
+    arranged_until = calendar_day(none=True, description="Until then no reminder is sent.")
     number = whole()
     balances = many(BalanceSchema, description="One per currency; none without documents.")
 
@@ -90,6 +93,8 @@ def shown_payer(payer: PayerRow, balances: list[PayerBalance]) -> dict[str, Any]
         "email": payer.email,
         "country": payer.country,
         "is_on_hold": payer.is_on_hold,
+        "arrangement": payer.arrangement,
+        "arranged_until": payer.arranged_until.isoformat() if payer.arranged_until else None,
         "number": payer.number,
         "balances": [_shown_balance(one) for one in balances],
     }

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "run": ("portal.cli.batches:run", "Start and watch batch runs."),
     "payment": ("portal.cli.payments:payment", "Move or stop the next try of a payment."),
     "forecast": ("portal.cli.forecast:forecast", "Show what is planned to be tried again."),
+    "payer": ("portal.cli.payers:payer", "Put payers on hold and give them more time."),
     "refund": ("portal.cli.refunds:refund", "Give money of a payment back, approve or decline it."),
     "dispute": ("portal.cli.disputes:dispute", "See disputes, answer them or accept the loss."),
     "reminder": ("portal.cli.reminders:reminder", "See what payers were told of what is overdue."),

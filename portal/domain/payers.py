@@ -1,6 +1,8 @@
 """Who owes, and the life of the permission to collect from them."""
 
 import unicodedata
+from datetime import date
+from typing import NamedTuple
 
 from portal.domain.states import Moves, State
 
@@ -11,6 +13,24 @@ class PayerKind(State):
     PERSON = "person", "Person"
     COMPANY = "company", "Company"
     PUBLIC_BODY = "public_body", "Public body"
+
+
+class Arrangement(State):
+    """What was agreed with a payer who cannot pay as usual."""
+
+    HARDSHIP = "hardship", "Hardship agreement"
+    INSTALMENTS = "instalments", "Payment by instalments"
+
+
+class PayerTerms(NamedTuple):
+    """How a payer is dealt with.
+
+    Shape: an arrangement has a last day, and so has every last day an arrangement.
+    """
+
+    is_on_hold: bool = False
+    arrangement: Arrangement | None = None
+    arranged_until: date | None = None
 
 
 class MandateState(State):

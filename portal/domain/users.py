@@ -36,6 +36,7 @@ class Permission(StrEnum):
     APPROVE_REFUNDS = "approve or decline a refund that another person has asked for"
     ANSWER_DISPUTES = "answer a dispute or accept its loss"
     VIEW_PAYERS = "see the payers"
+    CHANGE_PAYERS = "change how a payer is dealt with"
     VIEW_RUNS = "see the runs"
     START_RUNS = "start a run"
     CONTROL_RUNS = "stop or restart a run"
@@ -72,6 +73,7 @@ _CLERKING = _READING | {
     Permission.CONTROL_PAYMENTS,
     Permission.REQUEST_REFUNDS,
     Permission.ANSWER_DISPUTES,
+    Permission.CHANGE_PAYERS,
     Permission.START_RUNS,
     Permission.CONTROL_RUNS,
     Permission.EDIT_RULES,

@@ -3,10 +3,10 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Identity, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.domain.payers import MandateState, PayerKind
+from portal.domain.payers import Arrangement, MandateState, PayerKind
 from portal.models.base import (
     Base,
     CreatedMixin,
@@ -31,6 +31,10 @@ class Payer(OrganisationMixin, IdMixin, CreatedMixin, Base):
         Index("ix_payers_name", "organisation_id", "name_sort", "id"),
         Index("ix_payers_number", "organisation_id", "number", "id"),
         state_check("kind", PayerKind),
+        state_check("arrangement", Arrangement),
+        CheckConstraint(
+            "(arrangement IS NULL) = (arranged_until IS NULL)", name="arranged_with_an_end"
+        ),
     )
 
     number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
@@ -44,6 +48,8 @@ class Payer(OrganisationMixin, IdMixin, CreatedMixin, Base):
     vat_id: Mapped[str | None]
     is_default: Mapped[bool] = mapped_column(server_default=text("false"))
     is_on_hold: Mapped[bool] = mapped_column(server_default=text("false"))
+    arrangement: Mapped[str | None]
+    arranged_until: Mapped[date | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
 
 

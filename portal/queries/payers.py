@@ -1,17 +1,18 @@
 """Reading payers and their mandates."""
 
-from collections.abc import Iterable
-from datetime import date
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from portal.domain.deposits import DepositState
 from portal.domain.errors import NotFound
+from portal.domain.payers import Arrangement, PayerTerms
 from portal.sql import fetch_one, fetch_plain
 
 _SELECT = (
-    "SELECT id, number, external_ref, name, kind, email, country, is_default, is_on_hold "
-    "FROM payers"
+    "SELECT id, number, external_ref, name, kind, email, country, is_default, is_on_hold, "
+    "arrangement, arranged_until, version FROM payers"
 )
 _SELECT_MANDATES = (
     "SELECT id, payer_id, gateway_account_id, currency, reference, token, state, "
@@ -37,6 +38,24 @@ class PayerRow(NamedTuple):
     country: str | None
     is_default: bool
     is_on_hold: bool
+    arrangement: str | None
+    arranged_until: date | None
+    version: int
+
+    @property
+    def terms(self) -> PayerTerms:
+        """How the payer is dealt with."""
+        arrangement = Arrangement(self.arrangement) if self.arrangement else None
+        return PayerTerms(self.is_on_hold, arrangement, self.arranged_until)
+
+
+class TermsChangeRow(NamedTuple):
+    """One change of how a payer is dealt with: when, by whom and why."""
+
+    happened_at: datetime
+    actor: str
+    reason: str
+    details: Mapping[str, Any]
 
 
 class MandateRow(NamedTuple):
@@ -109,6 +128,16 @@ def get_payer(payer_id: UUID) -> PayerRow:
     if row is None:
         raise PayerNotFound(payer=str(payer_id))
     return PayerRow(*row)
+
+
+def list_terms_changes(payer_id: UUID, rows_max: int) -> list[TermsChangeRow]:
+    """List how the way a payer is dealt with was changed, the latest first."""
+    rows = fetch_plain(
+        "SELECT happened_at, actor_name, reason, details FROM events WHERE subject_id = %s"
+        " AND kind = 'payer.terms_changed' ORDER BY happened_at DESC, id DESC LIMIT %s",
+        (payer_id, rows_max),
+    )
+    return [TermsChangeRow._make(row) for row in rows]
 
 
 def find_payer_by_ref(external_ref: str) -> PayerRow | None:

@@ -51,6 +51,7 @@ LEFT_OUT_SENTENCES = {
     "on_worklist": "A payment of it waits for a person to look at it.",
     "disputed": "The payer's bank disputes a payment of it.",
     "payer_on_hold": "The payer is on hold.",
+    "arranged": "Less or later payment was agreed with the payer.",
     "no_mandate": "The payer has no active mandate in this currency.",
     "stopped": "A person stopped collecting it through this mandate, or gave money back.",
     "planned_later": "It is planned for a later date.",

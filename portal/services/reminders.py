@@ -172,11 +172,13 @@ def _ask(rule_set: CompiledRuleSet, facts: InvoiceFacts, before: _Past) -> Reach
     for each in rule_set.validate(Stage.REMIND, facts):
         if each.severity is Severity.BLOCK:
             return ItemResult(invoice_id, ItemOutcome.FILTERED, each.code, each.message)
-    # Also where no clause says so: nobody on hold or in dispute is pressed for money.
+    # Also where no clause says so: nobody is pressed on hold, in dispute or with more time.
     if facts.is_on_hold:
         return _filtered(invoice_id, "payer_on_hold")
     if facts.is_disputed:
         return _filtered(invoice_id, "disputed")
+    if facts.has_hardship:
+        return _filtered(invoice_id, "arranged")
     return reached._replace(level=before.level + 1)
 
 

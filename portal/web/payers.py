@@ -7,18 +7,21 @@ from uuid import UUID
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from portal.clock import today
-from portal.domain.payers import MandateState, PayerKind
+from portal.domain.payers import Arrangement, MandateState, PayerKind
 from portal.domain.users import Permission
 from portal.ids import public_id
 from portal.queries.payers import (
     PayerBalance,
+    TermsChangeRow,
     get_payer,
     get_payer_balance,
     list_mandates,
     list_payer_credits,
     list_payer_deposits,
+    list_terms_changes,
 )
 from portal.queries.tables import (
     INVOICE_TABLE,
@@ -30,9 +33,10 @@ from portal.queries.tables import (
     read_page,
 )
 from portal.web.access import require
+from portal.web.formats import day
 from portal.web.htmx import render_part
 from portal.web.tables import list_address, send_csv, show_list
-from portal.web.visitors import current_organisation
+from portal.web.visitors import current_organisation, current_visitor
 
 LATEST_MAX = 5
 # What counts as invoiced: issued, not void, and no credit note.
@@ -86,10 +90,15 @@ def show(payer_id: UUID) -> ResponseReturnValue:
     noted_minor = sum(one.credit_left_minor for one in balances)
     has_credit_notes = noted_minor > sum(one.left_minor for one in credits_left)
     first = current_organisation().currency
+    terms = payer.terms
     return render_part(
         "payers/show.html",
         "payers/_payer.html",
         payer=payer,
+        terms=terms,
+        is_arranged=terms.arranged_until is not None and terms.arranged_until >= on,
+        may_change=current_visitor().may(Permission.CHANGE_PAYERS),
+        changes=[(_words_of(one), one) for one in list_terms_changes(payer_id, LATEST_MAX)],
         kind=PayerKind(payer.kind),
         balances=[
             Balance(one.currency, figures_of(payer_id, one, on))
@@ -146,6 +155,20 @@ def figures_of(payer_id: UUID, balance: PayerBalance, on: date) -> list[Figure]:
     # Where there is nothing, there is nothing to look at.
     shown = [one for one in figures if one.amount_minor or one.label in ALWAYS_SHOWN]
     return [one if one.amount_minor else one._replace(address=None) for one in shown]
+
+
+def _words_of(change: TermsChangeRow) -> Markup:
+    """Say what a change of terms changed."""
+    before, after = change.details["from"], change.details["to"]
+    said = []
+    if before["is_on_hold"] is not after["is_on_hold"]:
+        said.append("Put on hold" if after["is_on_hold"] else "Hold taken away")
+    if after["arrangement"] and before != {**after, "is_on_hold": before["is_on_hold"]}:
+        until = day(date.fromisoformat(after["arranged_until"]))
+        said.append(Markup("{} until {}").format(Arrangement(after["arrangement"]).label, until))
+    elif before["arrangement"] and not after["arrangement"]:
+        said.append(f"{Arrangement(before['arrangement']).label} ended")
+    return Markup("; ").join(said)
 
 
 def _of_payer(endpoint: str, payer_id: UUID, *conditions: tuple[str, str]) -> str | None:

@@ -81,6 +81,10 @@ PAYMENTS = {
     "uq_mandates_active": Copy("mandates", {"reference": "'another'"}, "state = 'active'"),
     "uq_mandates_organisation_id_reference": Copy("mandates", {"state": "'cancelled'"}),
     "ck_payers_kind_known": Copy("payers", {"kind": "'ghost'"}),
+    "ck_payers_arrangement_known": Copy(
+        "payers", {"arrangement": "'friendship'", "arranged_until": "'2026-12-31'"}
+    ),
+    "ck_payers_arranged_with_an_end": Copy("payers", {"arrangement": "'hardship'"}),
     "uq_payers_organisation_id_external_ref": Copy("payers", {}),
 }
 

@@ -117,7 +117,8 @@ def check_draft(invoice: NewInvoice, *, on: date, invoice_id: UUID | None = None
         _check_amounts(problems, tidy, rule_set)
     _refuse(problems)
     payer = fetch_one(
-        "SELECT kind, external_ref, is_default, vat_id, is_on_hold FROM payers WHERE id = %s",
+        "SELECT kind, external_ref, is_default, vat_id, is_on_hold, arranged_until FROM payers"
+        " WHERE id = %s",
         (tidy.payer_id,),
     )
     if payer is None:
@@ -175,6 +176,7 @@ def _facts(invoice: NewInvoice, payer: Any, rule_set: CompiledRuleSet, on: date)
         period_to=invoice.period_to,
         payer_vat_id=payer.vat_id,
         is_on_hold=payer.is_on_hold,
+        has_hardship=payer.arranged_until is not None and payer.arranged_until >= on,
     )
 
 

@@ -31,7 +31,7 @@ _INVOICE_COLUMNS = (
     "i.id AS invoice_id, i.state AS invoice_state, i.kind, i.currency, i.payer_id,"
     " i.open_minor, i.in_payment_minor, i.total_minor, i.due_on, i.external_ref,"
     " i.purchase_order_ref, i.document_on, p.kind AS payer_kind, p.external_ref AS payer_ref,"
-    " p.is_default, p.is_on_hold, m.id AS mandate_id, m.gateway_account_id,"
+    " p.is_default, p.is_on_hold, p.arranged_until, m.id AS mandate_id, m.gateway_account_id,"
     " COALESCE(m.last_used_on, m.signed_on) AS mandate_used_on"
 )
 _INVOICE_JOINS = (
@@ -262,6 +262,7 @@ def _facts(row: Any, business_on: date) -> InvoiceFacts:
         row.total_minor,
         row.open_minor,
         row.due_on,
+        has_hardship=row.arranged_until is not None and row.arranged_until >= business_on,
     )
 
 
