@@ -61,16 +61,16 @@ def write_few(
         f" WHERE {search.where(search.any_part(table))} LIMIT {FEW_MAX + 1}"
     )
     page = (
-        f"SELECT {_listed(order, 'few')} FROM (SELECT * FROM few"
-        f" WHERE (SELECT count(*) <= {FEW_MAX} FROM few){' AND ' if after else ''}{after}"
+        f"SELECT {_listed(order, 'few')} FROM (SELECT few.* FROM few, found"
+        f" WHERE found.are_few{' AND ' if after else ''}{after}"
         f" ORDER BY {order.by(names)}{order.limit}) AS few"
         f" JOIN {table.source} {alias} ON {alias}.id = few.few_id {table.joins}"
         f" ORDER BY {order.by([f'few.{name}' for name in names])}"
     )
     return (
-        f"WITH few AS MATERIALIZED ({few}) SELECT found.are_few, page.*"
-        f" FROM (SELECT count(*) <= {FEW_MAX} AS are_few FROM few) AS found"
-        f" LEFT JOIN ({page}) AS page ON true",
+        f"WITH few AS MATERIALIZED ({few}), found AS MATERIALIZED"
+        f" (SELECT count(*) <= {FEW_MAX} AS are_few FROM few)"
+        f" SELECT found.are_few, page.* FROM found LEFT JOIN ({page}) AS page ON true",
         {**search.parameters, **parameters},
     )
 

@@ -52,6 +52,8 @@ class Column(NamedTuple):
     note: str = ""
     # Which direction a first click gives: the newest and the largest are looked for first.
     is_descending_first: bool = False
+    # Whether rows of all times lie side by side in its order, as amounts do and numbers do not.
+    is_scattered: bool = False
 
 
 class Option(NamedTuple):
@@ -90,6 +92,8 @@ class Range(NamedTuple):
     present: str = ""
     # The parts of the table in which the value can be above zero.
     parts: tuple[str, ...] = ()
+    # An expression of a year that the days lie in: an order by years then begins where they do.
+    year_sql: str = ""
 
 
 class Reference(NamedTuple):

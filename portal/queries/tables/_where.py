@@ -75,7 +75,7 @@ def search_of(table: Table, request: TableRequest) -> Search:
             conditions.append(_any_of(one, values, parameters))
             is_narrow = is_narrow or all(option.is_rare for option in values)
         elif isinstance(one, Range):
-            conditions += _within(one, values, parameters, table.alias)
+            conditions += _within(one, values, parameters, table, request)
             is_narrow = is_narrow or _is_short_span(one, values, table, request)
         elif isinstance(one, Reference):
             parameters[name] = values[0]
@@ -128,17 +128,45 @@ def _any_of(choice: Choice, options: Sequence[Any], parameters: dict[str, Any]) 
     return f"({' OR '.join(option.sql for option in options)})"
 
 
-def _within(one: Range, bounds: Sequence[Any], parameters: dict[str, Any], alias: str) -> list[str]:
-    found = [one.present] if one.present else []
+def _within(
+    one: Range,
+    bounds: Sequence[Any],
+    parameters: dict[str, Any],
+    table: Table,
+    request: TableRequest,
+) -> list[str]:
+    key = request.order(table)[0].keys[0].sql
+    passed = _passed_sign(request, table) if key == one.sql else ""
+    found = [_past_index(one.present) if passed == "<" else one.present] if one.present else []
     for place, (least, end, currency) in enumerate(bounds):
         if currency:
             parameters[f"{one.name}_currency"] = currency
-            found.append(f"{alias}.currency = %({one.name}_currency)s")
+            found.append(f"{table.alias}.currency = %({one.name}_currency)s")
         for side, value, sign in (("least", least, ">="), ("end", end, "<")):
             if value is not None:
+                name = f"%({one.name}_{side}_{place})s"
                 parameters[f"{one.name}_{side}_{place}"] = value
-                found.append(f"{one.sql} {sign} %({one.name}_{side}_{place})s")
+                condition = f"{one.sql} {sign} {name}"
+                found.append(_past_index(condition) if sign[0] == passed else condition)
+                if one.year_sql:
+                    found.append(f"{one.year_sql} {sign[0]}= extract(year FROM {name})::smallint")
     return found
+
+
+def _passed_sign(request: TableRequest, table: Table) -> str:
+    """Name the comparison that holds from where the page begins on; empty on the first page."""
+    if request.cursor is None:
+        return ""
+    _, is_descending = request.order(table)
+    return "<" if is_descending != request.cursor.is_backward else ">"
+
+
+def _past_index(condition: str) -> str:
+    """Hide a bound of a page's own order from its index.
+
+    Shape: of two places to begin at the database takes the bound, and walks on to the other.
+    """
+    return f"({condition}) IS TRUE"
 
 
 def _is_short_span(one: Range, bounds: Sequence[Any], table: Table, request: TableRequest) -> bool:
@@ -147,7 +175,7 @@ def _is_short_span(one: Range, bounds: Sequence[Any], table: Table, request: Tab
     Shape: that order may have those days at its far end, which the planner cannot know.
     """
     column, _ = request.order(table)
-    if one.kind is not Kind.DAY or column.keys[0].sql == one.sql:
+    if one.kind is not Kind.DAY or column.is_scattered or column.keys[0].sql == one.sql:
         return False
     leasts = [each.least for each in bounds if each.least is not None]
     ends = [each.end for each in bounds if each.end is not None]

@@ -127,6 +127,7 @@ INVOICE_TABLE = Table(
             "i.total_minor",
             keys=(Key("i.total_minor", "bigint"),),
             is_descending_first=True,
+            is_scattered=True,
         ),
         Column("paid", "Paid", Kind.MONEY, "i.paid_minor", is_shown=False),
         Column("credited", "Credited", Kind.MONEY, "i.credited_minor", is_shown=False),
@@ -147,7 +148,14 @@ INVOICE_TABLE = Table(
         Choice("status", "Status", _statuses(), is_facet=True),
         Choice("kind", "Kind", _kinds(), sql="i.kind"),
         Text("currency", "Currency", "three letters", "i.currency"),
-        Range("issued", "Issued", Kind.DAY, ISSUED_SQL, present=f"{ISSUED_SQL} < {NEVER}"),
+        Range(
+            "issued",
+            "Issued",
+            Kind.DAY,
+            ISSUED_SQL,
+            present=f"{ISSUED_SQL} < {NEVER}",
+            year_sql=YEAR_SQL,
+        ),
         Range("due", "Due", Kind.DAY, DUE_SQL, present=f"{DUE_SQL} < {NEVER}"),
         Range("total", "Total", Kind.MONEY, "i.total_minor"),
         Range(
