@@ -17,9 +17,9 @@ from rq_scheduler import Scheduler
 
 from jobs.case_watching import look_after_organisations
 from jobs.engine import close_runs
-from portal.app import create_app
 from portal.clock import now_utc
 from portal.config import Config
+from portal.core import create_core
 from portal.db import transaction
 from portal.queries.organisations import list_gateway_accounts, list_organisations
 from portal.queue import open_redis, ring_now
@@ -145,7 +145,7 @@ def watch_beside(app: Flask) -> None:
 
 def run_scheduler(config: Config) -> None:
     """Run the clock until it is told to stop."""
-    app: Flask = create_app(config)
+    app: Flask = create_core(config)
     with app.app_context():
         connection = open_redis()
         scheduler = make_scheduler(connection, config)

@@ -20,9 +20,9 @@ from rq.serializers import JSONSerializer
 
 from jobs import engine, message_delivery  # noqa: F401
 from jobs.schedule import TICK, ring_due
-from portal.app import create_app
 from portal.clock import now_utc
 from portal.config import Config
+from portal.core import create_core
 from portal.db import forget_connections
 from portal.extensions import db
 from portal.processes import die_with_parent
@@ -128,7 +128,7 @@ def make_worker(app: Flask, config: Config, **settings: Any) -> PortalWorker:
 
 def run_worker(config: Config) -> None:
     """Work until told to stop."""
-    app = create_app(config)
+    app = create_core(config)
     with app.app_context():
         worker = make_worker(app, config)
         worker.work(with_scheduler=False, logging_level=config.log_level.upper())

@@ -66,9 +66,9 @@ def _given() -> dict[str, str]:
 def open_app() -> Iterator[Flask]:
     """Yield the application with its context pushed and its database reachable."""
     with open_config() as config:
-        from portal.app import create_app
+        from portal.core import create_core
 
-        app = create_app(config)
+        app = create_core(config)
         with app.app_context():
             yield app
 

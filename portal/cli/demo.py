@@ -107,14 +107,14 @@ def _play(
     config: Config, *, invoices: int, seed: int, tell: Callable[[str], None]
 ) -> tuple[dict[str, Any], str]:
     """Seed, play and sum up; also returns the password of the demo's user."""
-    from portal.app import create_app
     from portal.cli.scenario import Scenario, play, summarise
     from portal.clock import now_utc
+    from portal.core import create_core
     from portal.domain.users import Actor, Role
     from portal.services.seed import seed_world
     from portal.services.users import add_user
 
-    with create_app(config).app_context():
+    with create_core(config).app_context():
         now = now_utc()
         first_on = now.date() - timedelta(days=DAYS_PLAYED)
         tell(f"inventing {invoices} invoices")

@@ -87,9 +87,10 @@ LAW: dict[str, tuple[str, ...]] = {
     ),
     "jobs.dispute_answers": (*JOBS, "jobs", "portal.config", "portal.db", "portal.gateways"),
     "jobs.refund_answers": (*JOBS, "jobs", "portal.config", "portal.db", "portal.gateways"),
-    "jobs.schedule": (*JOBS, "jobs", "portal.app", "portal.config", "portal.db", "portal.queue"),
+    "jobs.schedule": (*JOBS, "jobs", "portal.core", "portal.config", "portal.db", "portal.queue"),
     "jobs.worker": (*ANYTHING, "jobs"),
     "portal.app": ANYTHING,
+    "portal.core": ANYTHING,
     "portal.cli": ANYTHING,
 }
 EVERYBODYS = ("portal.ids",)
