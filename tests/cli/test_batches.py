@@ -18,6 +18,7 @@ from portal.domain.users import Role
 from portal.paths import ROOT
 from portal.services.batches import work_chunk
 from portal.services.users import add_user
+from tests.commands import Ended, portal
 from tests.factories import NOW, make_issued_invoice
 from tests.services.books import rows
 from tests.services.running import begin, finish, make_drafts, must_lease, refuse, run_of
@@ -35,10 +36,8 @@ def command(config: Config, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def run_command(app: Flask, *arguments: str) -> tuple[int | None, str, str]:
-    started = command(app.config["PORTAL"], *arguments)
-    out, err = started.communicate(timeout=60)
-    return started.returncode, out, err
+def run_command(app: Flask, *arguments: str) -> Ended:
+    return portal(app, "run", *arguments)
 
 
 def wait_while_working(app: Flask, *arguments: str) -> tuple[int | None, Any]:

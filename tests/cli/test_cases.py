@@ -14,7 +14,7 @@ from portal.db import transaction
 from portal.ids import public_id
 from portal.services.cases import watch_organisations
 from portal.sql import execute
-from tests.cli.test_messages import portal
+from tests.commands import portal
 from tests.factories import make_inbox_message, read_row
 from tests.services.books import rows
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -22,10 +19,10 @@ from portal.config import Config
 from portal.db import transaction
 from portal.gateways.base import AnswerKind, open_gateway
 from portal.ids import public_id
-from portal.paths import ROOT
 from portal.services.gateways import gateway_access
 from portal.services.payments import ResultKind
 from portal.sql import execute
+from tests.commands import call_portal
 from tests.factories import answer_attempt, attempt_of, make_issued_invoice, make_payment
 from tests.gateways.running import (
     Receiver,
@@ -34,18 +31,6 @@ from tests.gateways.running import (
     start_sandbox,
     stop_process,
 )
-
-
-def run_portal(config: Config, *arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "portal", *arguments],
-        env={**kept, **config.environment()},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -92,12 +77,12 @@ def test_right_books_end_with_zero(organisation: UUID, config: Config, sandbox: 
     charge(attempt, payment)
     answer_attempt(attempt, ResultKind.SUCCEED)
 
-    done = run_portal(config, "check", "--organisation", "harbour", "--gateway")
+    done = call_portal(config, "check", "--organisation", "harbour", "--gateway")
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "receivable_per_invoice" in done.stdout
-    assert "gateway harbour" in done.stdout
-    assert "Every proof holds." in done.stdout
+    assert (done.status, done.err) == (0, "")
+    assert "receivable_per_invoice" in done.out
+    assert "gateway harbour" in done.out
+    assert "Every proof holds." in done.out
 
 
 def test_wrong_books_end_with_one_and_name_the_rows(
@@ -109,10 +94,10 @@ def test_wrong_books_end_with_one_and_name_the_rows(
     with transaction(organisation):
         execute("DELETE FROM postings WHERE invoice_id = %s", (invoice.id,))
 
-    done = run_portal(config, "check", "--gateway", "--json")
+    done = call_portal(config, "check", "--gateway", "--json")
 
-    assert (done.returncode, done.stderr) == (1, "")
-    (report,) = json.loads(done.stdout)
+    assert (done.status, done.err) == (1, "")
+    (report,) = json.loads(done.out)
     assert report["organisation"] == "harbour"
     broken = {check["check"]: check["sample"] for check in report["checks"] if check["rows"]}
     assert {"receivable_per_invoice", "receivable_per_payer", "revenue"} <= broken.keys()
@@ -130,11 +115,11 @@ def test_wrong_books_end_with_one_and_name_the_rows(
 
 
 def test_an_unknown_organisation_is_named_in_one_sentence(app: Flask) -> None:
-    done = run_portal(app.config["PORTAL"], "check", "--organisation", "atlantis")
+    done = call_portal(app.config["PORTAL"], "check", "--organisation", "atlantis")
 
-    assert done.returncode == 4
-    assert "atlantis" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert done.status == 4
+    assert "atlantis" in done.err
+    assert len(done.err.splitlines()) == 1
 
 
 def test_states_are_drawn_as_mermaid() -> None:

@@ -11,7 +11,7 @@ from portal.clock import now_utc
 from portal.domain.users import Role
 from portal.ids import public_id
 from portal.services.users import add_user
-from tests.cli.test_messages import portal
+from tests.commands import portal
 from tests.factories import read_row
 from tests.services.disputing import make_dispute
 from tests.services.refunding import make_refund

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from uuid import UUID
 
 from flask import Flask
 
 from portal.db import transaction
 from portal.ids import public_id
-from portal.paths import ROOT
 from portal.sql import execute
+from tests.commands import portal
 from tests.factories import make_inbox_message, make_payment, read_row
 from tests.services.books import rows
-
-
-def portal(app: Flask, *arguments: str) -> tuple[int, str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-m", "portal", *arguments, "--organisation", "harbour"],
-        env={**kept, **app.config["PORTAL"].environment()},
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout, done.stderr
 
 
 def test_messages_are_listed_shown_and_decided_about(organisation: UUID, app: Flask) -> None:

@@ -8,7 +8,7 @@ from flask import Flask
 
 from portal.domain.users import Role
 from tests.cli.test_disputes import hire
-from tests.cli.test_messages import portal
+from tests.commands import portal
 from tests.factories import make_payer, read_row
 
 

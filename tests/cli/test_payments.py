@@ -10,7 +10,7 @@ from flask import Flask
 from portal.clock import today
 from portal.domain.dates import next_business_day
 from portal.ids import public_id
-from tests.cli.test_messages import portal
+from tests.commands import portal
 from tests.factories import read_row
 from tests.services.books import events_of
 from tests.services.test_payments_by_hand import planned

@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import Flask
 
 from portal.ids import public_id
-from tests.cli.test_messages import portal
+from tests.commands import portal
 from tests.factories import make_issued_invoice
 from tests.services.reminding import make_reminder, remind_as_agreed
 

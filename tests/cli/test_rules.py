@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -20,22 +17,20 @@ from portal.queries.rulesets import get_rule_set
 from portal.services.rulesets import copy_rule_set
 from rules import CATALOGUE
 from rules.definitions import load_definition
-from tests.cli.test_messages import portal
+from tests.commands import Ended, call_portal_bare, portal
 from tests.factories import CLERK, NOW, make_issued_invoice, make_payment
 from tests.services.books import rows
 
 HARBOUR = str(RULE_SAMPLES / "harbour.toml")
 
 
-def bare(*arguments: str, given: str | None = None) -> tuple[int, str, str]:
+def bare(*arguments: str, given: str = "") -> Ended:
     """Run a command where there is neither a database nor a Redis."""
-    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": "postgresql://localhost:1/none",
-                   "REDIS_URL": "redis://localhost:1"}  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "portal", "rules", *arguments],
-        capture_output=True, text=True, env=environment, input=given, check=False, timeout=60,
-    )  # fmt: skip
-    return done.returncode, done.stdout, done.stderr
+    nowhere = {
+        "DATABASE_URL": "postgresql://localhost:1/none",
+        "REDIS_URL": "redis://localhost:1",
+    }
+    return call_portal_bare(nowhere, "rules", *arguments, given=given)
 
 
 def test_samples_are_checked_without_a_database() -> None:

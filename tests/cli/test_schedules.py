@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 from uuid import UUID
 
 from flask import Flask
 
-from portal.paths import ROOT
+from tests.commands import Ended, portal
 from tests.services.books import rows
 
 NIGHTLY = ("Nightly", "--job", "payment_collection", "--rule", "30 22 * * 1-5")
 
 
-def run_command(app: Flask, *arguments: str) -> tuple[int, str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    ended = subprocess.run(
-        [sys.executable, "-m", "portal", "schedule", *arguments, "--organisation", "harbour"],
-        env={**kept, **app.config["PORTAL"].environment()},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return ended.returncode, ended.stdout, ended.stderr
+def run_command(app: Flask, *arguments: str) -> Ended:
+    return portal(app, "schedule", *arguments)
 
 
 def schedule_of() -> Any:

@@ -24,7 +24,7 @@ from portal.services.payments import ResultKind
 from portal.sql import execute
 from portal.web import forecast
 from tests import factories
-from tests.cli.test_messages import portal
+from tests.commands import portal
 from tests.pages import Element, Page
 from tests.recording import Recording
 from tests.services.collecting import make_case, tell_one

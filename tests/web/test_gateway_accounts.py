@@ -15,7 +15,7 @@ from portal.domain.users import Role
 from portal.ids import public_id
 from portal.sql import execute
 from tests import factories
-from tests.cli.test_messages import portal
+from tests.commands import portal
 from tests.factories import gateway_account_of, read_row
 from tests.services.books import rows
 from tests.web.conftest import post, sign_in
