@@ -18,12 +18,13 @@ TEXT_CHARACTERS_MAX: Final = 200
 _TEXTS = (
     "kind", "currency", "payer_kind", "payer_ref", "external_ref", "purchase_order_ref",
     "buyer_reference", "cost_centre", "payment_ref", "payer_vat_id", "payer_iban",
+    "arrangement",
 )  # fmt: skip
 _DAYS = ("document_on", "due_on", "period_from", "period_to")
 _NUMBERS = ("total_minor", "open_minor", "reminder_level")
 _FLAGS = (
     "has_default_payer", "is_duplicate", "is_repeated", "has_mandate", "is_on_hold",
-    "is_disputed", "has_hardship",
+    "is_disputed",
 )  # fmt: skip
 _LINE = frozenset({"net_minor", "revenue_code", "tax_code", "quantity"})
 

@@ -30,6 +30,10 @@ NEEDS_PAYER: Final = "needs_payer"
 HARD_DECLINE: Final = "hard_decline"
 RETRIES_EXHAUSTED: Final = "retries_exhausted"
 WORKLISTS: Final = (NEEDS_PAYER, HARD_DECLINE, RETRIES_EXHAUSTED)
+_ARRANGED: Final[Mapping[str, str]] = {
+    "hardship": "There is a hardship agreement with the payer; follow its plan.",
+    "instalments": "Payment by instalments was agreed with the payer; follow its plan.",
+}
 
 InvoiceOrder = Literal["oldest_due", "smallest", "largest"]
 
@@ -149,11 +153,11 @@ def p109_invoice_is_not_disputed(facts: InvoiceFacts) -> str | None:
 
 
 @clause(ClauseKind.CHECK, Stage.COLLECT, Stage.REMIND, field="payer_ref")
-def p110_payer_has_no_hardship_agreement(facts: InvoiceFacts) -> str | None:
-    """Leave payers alone with whom less or later payment was agreed because of hardship."""
-    if not facts.has_hardship:
+def p110_payer_has_no_arrangement(facts: InvoiceFacts) -> str | None:
+    """Leave payers alone with whom a hardship agreement or payment by instalments was agreed."""
+    if facts.arrangement is None:
         return None
-    return "There is a hardship agreement with the payer; follow its plan."
+    return _ARRANGED.get(facts.arrangement, "Less or later payment was agreed with the payer.")
 
 
 @clause(ClauseKind.CHECK, Stage.REMIND, field="open_minor")

@@ -119,7 +119,7 @@ class InvoiceFacts(NamedTuple):
     has_mandate: bool | None = None
     is_on_hold: bool | None = None
     is_disputed: bool | None = None
-    has_hardship: bool | None = None
+    arrangement: str | None = None
     reminder_level: int | None = None
 
     @property

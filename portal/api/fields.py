@@ -98,6 +98,20 @@ class Digits(fields.Integer):
         return super()._deserialize(value, attr, data, **options)
 
 
+class Flag(fields.Boolean):
+    """A yes or no, written as `true` or `false` alone."""
+
+    def __init__(self, **options: Any) -> None:
+        """Describe the two."""
+        told = {"example": True}
+        super().__init__(**{**options, "metadata": {**told, **options.get("metadata", {})}})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return bool(super()._deserialize(value, attr, data, **options))
+
+
 class Amount(fields.String):
     """A decimal number as a text, so that nobody reads it as a float."""
 

@@ -1,15 +1,19 @@
-"""Payers for machines: found, and what they owe."""
+"""Payers for machines: found, what they owe, and how they are dealt with."""
 
 from typing import Any
 from uuid import UUID
 
 from flask import Response
+from marshmallow import fields, validate
 
-from portal.api.access import current_day, require
-from portal.api.answers import answer, money, shown_id
-from portal.api.doors import DoorBlueprint, answers
+from portal.api.access import current_actor, current_day, require
+from portal.api.answers import answer, check_match, money, shown_id
+from portal.api.doors import DoorBlueprint, answers, matches, takes
 from portal.api.fields import (
+    Day,
+    Flag,
     Strict,
+    Text,
     amount_of_money,
     calendar_day,
     flag,
@@ -21,10 +25,12 @@ from portal.api.fields import (
     words,
 )
 from portal.api.lists import answer_list, list_schema, lists
-from portal.domain.payers import Arrangement, PayerKind
+from portal.clock import now_utc
+from portal.domain.payers import Arrangement, PayerKind, PayerTerms
 from portal.domain.users import Permission
 from portal.queries.payers import PayerBalance, PayerRow, get_payer, get_payer_balance
 from portal.queries.tables import PAYER_TABLE
+from portal.services.payer_terms import TERMS_REASON_MAX, change_payer_terms
 
 bp = DoorBlueprint("payers", "Who owes.")
 
@@ -63,6 +69,21 @@ class PayerSchema(Strict):
     balances = many(BalanceSchema, description="One per currency; none without documents.")
 
 
+class TermsSchema(Strict):
+    """How a payer is to be dealt with, all of it, and why; null where nothing is agreed."""
+
+    is_on_hold = Flag(required=True)
+    arrangement = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf([one.value for one in Arrangement]),
+    )
+    arranged_until = Day(
+        required=True, allow_none=True, metadata={"description": "Its last day is part of it."}
+    )
+    reason = Text(longest=TERMS_REASON_MAX, required=True)
+
+
 @bp.route("/payers")
 @lists(PAYER_TABLE)
 @answers(list_schema(PAYER_TABLE))
@@ -77,9 +98,33 @@ def list_payers() -> Response:
 @require(Permission.VIEW_PAYERS)
 def show_payer(payer_id: UUID) -> Response:
     """Show a payer and what it owes."""
+    return answer(_shown_today(get_payer(payer_id)))
+
+
+@bp.route("/payers/<api_id(payer):payer_id>/terms", methods=["PUT"])
+@takes(TermsSchema)
+@matches(is_required=True)
+@answers(PayerSchema, refuses=(404, 409), says="The payer is dealt with so from now on.")
+@require(Permission.CHANGE_PAYERS)
+def set_payer_terms(payer_id: UUID, body: dict[str, Any]) -> Response:
+    """Put a payer on hold or take the hold away, and agree on more time or end it."""
     payer = get_payer(payer_id)
-    balances = get_payer_balance(payer_id, on=current_day())
-    return answer(shown_payer(payer, balances))
+    check_match(_shown_today(payer), is_required=True)
+    agreed = Arrangement(body["arrangement"]) if body["arrangement"] else None
+    change_payer_terms(
+        payer_id=payer_id,
+        terms=PayerTerms(body["is_on_hold"], agreed, body["arranged_until"]),
+        reason=body["reason"],
+        on=current_day(),
+        actor=current_actor(),
+        now=now_utc(),
+        version=payer.version,
+    )
+    return answer(_shown_today(get_payer(payer_id)))
+
+
+def _shown_today(payer: PayerRow) -> dict[str, Any]:
+    return shown_payer(payer, get_payer_balance(payer.id, on=current_day()))
 
 
 def shown_payer(payer: PayerRow, balances: list[PayerBalance]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from portal.api.catalogue import find_error, list_errors
 from portal.api.description import describe_api, write_description
 from portal.domain.users import Permission
 
-METHODS = ("get", "post", "patch", "delete")
+METHODS = ("get", "post", "put", "patch", "delete")
 DEPTH_MAX = 6
 
 bp = Blueprint("api_reference", __name__)

@@ -2,9 +2,11 @@
 
 import unicodedata
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from portal.domain.states import Moves, State
+
+Kind = TypeVar("Kind", bound=str)
 
 
 class PayerKind(State):
@@ -31,6 +33,15 @@ class PayerTerms(NamedTuple):
     is_on_hold: bool = False
     arrangement: Arrangement | None = None
     arranged_until: date | None = None
+
+    def arrangement_on(self, day: date) -> Arrangement | None:
+        """Return the arrangement if it is in force on a day."""
+        return arrangement_on(self.arrangement, self.arranged_until, day)
+
+
+def arrangement_on(arrangement: Kind | None, until: date | None, day: date) -> Kind | None:
+    """Return an arrangement if it is in force on a day; it is so on its last as well."""
+    return arrangement if until is not None and day <= until else None
 
 
 class MandateState(State):

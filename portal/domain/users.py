@@ -107,6 +107,7 @@ class Scope(State):
     PAYMENTS_WRITE = "payments:write", "Record payments, try them again, stop them"
     REFUNDS_WRITE = "refunds:write", "Ask for refunds"
     DISPUTES_WRITE = "disputes:write", "Answer disputes"
+    PAYERS_WRITE = "payers:write", "Put payers on hold and give them more time"
     RUNS_WRITE = "runs:write", "Start, stop and restart runs"
     SCHEDULES_WRITE = "schedules:write", "Change when runs start by themselves"
     MESSAGES_WRITE = "messages:write", "Send messages again and withdraw them"
@@ -120,6 +121,7 @@ SCOPE_PERMISSIONS: Mapping[Scope, frozenset[Permission]] = {
     Scope.PAYMENTS_WRITE: frozenset({Permission.RECORD_PAYMENTS, Permission.CONTROL_PAYMENTS}),
     Scope.REFUNDS_WRITE: frozenset({Permission.REQUEST_REFUNDS}),
     Scope.DISPUTES_WRITE: frozenset({Permission.ANSWER_DISPUTES}),
+    Scope.PAYERS_WRITE: frozenset({Permission.CHANGE_PAYERS}),
     Scope.RUNS_WRITE: frozenset({Permission.START_RUNS, Permission.CONTROL_RUNS}),
     Scope.SCHEDULES_WRITE: frozenset({Permission.CHANGE_SCHEDULES}),
     Scope.MESSAGES_WRITE: frozenset({Permission.CONTROL_MESSAGES}),

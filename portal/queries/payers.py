@@ -20,6 +20,14 @@ _SELECT_MANDATES = (
 )
 
 
+def is_arranged(alias: str, on: str) -> str:
+    """Write the SQL for whether an arrangement is in force on a day; it is so on its last as well.
+
+    Shape: `alias` names the payers, `on` is an expression of the day; true or false, never NULL.
+    """
+    return f"COALESCE({alias}.arranged_until >= {on}, false)"
+
+
 class PayerNotFound(NotFound):
     """There is no payer {payer} here, or it is not yours to see; nothing was changed."""
 

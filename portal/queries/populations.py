@@ -13,6 +13,7 @@ from portal.domain.errors import Invalid
 from portal.domain.payments import STOPPED_REASON
 from portal.domain.rehearsals import REHEARSAL_JOB
 from portal.queries.invoices import document_number
+from portal.queries.payers import is_arranged
 from portal.sql import Population, fetch
 
 _MATCHES = (
@@ -43,6 +44,15 @@ DISPUTED = (
     "(y.disputed_minor > 0 AND EXISTS (SELECT FROM disputes d WHERE d.payment_id = y.id"
     " AND d.state IN ('needs_response', 'under_review')))"
 )
+_OVERDUE = (
+    f"{_WAITING_TO_COLLECT} AND i.kind IN ('invoice', 'correction') AND i.due_on < %(business_on)s"
+)
+_REMINDED = (
+    "EXISTS (SELECT FROM reminders r WHERE r.invoice_id = i.id AND r.reminded_on >="
+    " %(business_on)s)"
+)
+_IN_DISPUTE = f"EXISTS (SELECT FROM payments y WHERE y.invoice_id = i.id AND {DISPUTED})"
+_IS_ARRANGED = is_arranged("p", "%(business_on)s")
 EXAMPLES_MAX = 5
 LEFT_OUT_SENTENCES = {
     "awaits_approval": "It waits for approval.",
@@ -56,6 +66,8 @@ LEFT_OUT_SENTENCES = {
     "stopped": "A person stopped collecting it through this mandate, or gave money back.",
     "planned_later": "It is planned for a later date.",
     "for_a_person": "A person is to look at it first.",
+    "default_payer": "Its payer is not known by name.",
+    "reminded_today": "It was reminded of on that day or a later one.",
 }
 
 
@@ -82,11 +94,12 @@ class PreviewExample(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """Why candidates are not part of a run, and how many."""
+    """Why candidates are not part of a run, how many, and what they come to in each currency."""
 
     code: str
     sentence: str
     items_count: int
+    sums: tuple[PreviewSum, ...]
 
 
 class RunPreview(NamedTuple):
@@ -161,17 +174,16 @@ def _payments_to_retry(business_on: date, _parameters: Mapping[str, Any]) -> Pop
 
 
 def _invoices_to_remind_of(business_on: date, _parameters: Mapping[str, Any]) -> Population:
-    """Overdue invoices of which nothing is under way; the agreement says which level is next.
+    """Overdue invoices of which people may be reminded; the agreement says which level is next.
 
     Shape: charges are not among them, so no fee is taken for a fee.
     """
     return Population(
         "SELECT i.id, i.version, i.open_minor AS amount_minor, i.currency, i.kind, i.due_on"
         " FROM invoices i JOIN payers p ON p.id = i.payer_id AND NOT p.is_default"
-        f" WHERE {_WAITING_TO_COLLECT} AND i.kind IN ('invoice', 'correction')"
-        " AND i.in_payment_minor = 0 AND i.due_on < %(business_on)s"
-        " AND NOT EXISTS (SELECT FROM reminders r WHERE r.invoice_id = i.id"
-        " AND r.reminded_on >= %(business_on)s)",
+        f" AND NOT p.is_on_hold AND NOT {_IS_ARRANGED}"
+        f" WHERE {_OVERDUE} AND i.in_payment_minor = 0"
+        f" AND NOT {_REMINDED} AND NOT {_IN_DISPUTE}",
         {"business_on": business_on},
     )
 
@@ -253,7 +265,9 @@ BONDS = {
 
 def _drafts_left_out(_business_on: date) -> Population:
     return Population(
-        "SELECT 'awaits_approval' AS code FROM invoices WHERE state = 'pending_approval'", {}
+        "SELECT 'awaits_approval' AS code, currency, total_minor AS amount_minor FROM invoices"
+        " WHERE state = 'pending_approval'",
+        {},
     )
 
 
@@ -265,7 +279,8 @@ def _invoices_left_out(business_on: date) -> Population:
         " WHEN y.is_disputed THEN 'disputed' WHEN y.is_waiting THEN 'on_worklist'"
         " WHEN p.is_on_hold THEN 'payer_on_hold'"
         " WHEN m.id IS NULL THEN 'no_mandate' WHEN m.id = ANY(y.stopped) THEN 'stopped'"
-        " END AS code FROM invoices i JOIN payers p ON p.id = i.payer_id"
+        " END AS code, i.currency, i.open_minor AS amount_minor"
+        " FROM invoices i JOIN payers p ON p.id = i.payer_id"
         " LEFT JOIN mandates m ON m.payer_id = i.payer_id AND m.currency = i.currency"
         " AND m.state = 'active' LEFT JOIN (SELECT invoice_id,"
         " bool_or(state IN ('scheduled', 'processing', 'requires_action')) AS is_open,"
@@ -283,8 +298,21 @@ def _payments_left_out(business_on: date) -> Population:
     return Population(
         "SELECT CASE WHEN next_attempt_on IS NULL THEN 'for_a_person'"
         " WHEN worklist IS NOT NULL THEN 'on_worklist' ELSE 'planned_later' END"
-        " AS code FROM payments WHERE state = 'scheduled' AND (next_attempt_on IS NULL"
-        " OR next_attempt_on > %(business_on)s OR worklist IS NOT NULL)",
+        " AS code, currency, amount_minor FROM payments WHERE state = 'scheduled' AND"
+        " (next_attempt_on IS NULL OR next_attempt_on > %(business_on)s OR worklist IS NOT NULL)",
+        {"business_on": business_on},
+    )
+
+
+def _overdue_left_out(business_on: date) -> Population:
+    """Overdue invoices of which nobody is reminded whatever was agreed, by the first reason."""
+    return Population(
+        "SELECT CASE WHEN p.is_default THEN 'default_payer'"
+        f" WHEN i.in_payment_minor <> 0 THEN 'in_payment' WHEN {_REMINDED} THEN 'reminded_today'"
+        f" WHEN p.is_on_hold THEN 'payer_on_hold' WHEN {_IN_DISPUTE} THEN 'disputed'"
+        f" WHEN {_IS_ARRANGED} THEN 'arranged'"
+        " END AS code, i.currency, i.open_minor AS amount_minor"
+        f" FROM invoices i JOIN payers p ON p.id = i.payer_id WHERE {_OVERDUE}",
         {"business_on": business_on},
     )
 
@@ -294,6 +322,7 @@ _LEFT_OUT = {
     "invoice_issuing": _drafts_left_out,
     "payment_collection": _invoices_left_out,
     "payment_retrying": _payments_left_out,
+    "reminding": _overdue_left_out,
 }
 
 
@@ -348,9 +377,20 @@ def _count_left_out(job: str, business_on: date) -> tuple[LeftOut, ...]:
     if job not in _LEFT_OUT:
         return ()
     candidates = _LEFT_OUT[job](business_on)
-    rows = fetch(
-        f"SELECT code, count(*)::int AS items_count FROM ({candidates.statement}) AS candidates"
-        " WHERE code IS NOT NULL GROUP BY code ORDER BY items_count DESC, code",
+    sums: dict[str, list[PreviewSum]] = {}
+    for row in fetch(
+        "SELECT code, currency, count(*)::int AS items_count, sum(amount_minor)::bigint"
+        f" AS sum_minor FROM ({candidates.statement}) AS candidates"
+        " WHERE code IS NOT NULL GROUP BY code, currency ORDER BY code, currency",
         candidates.parameters,
+    ):
+        one = PreviewSum(row.currency, row.items_count, row.sum_minor)
+        sums.setdefault(row.code, []).append(one)
+    found = (
+        LeftOut(
+            code, LEFT_OUT_SENTENCES[code], sum(one.items_count for one in of_code), (*of_code,)
+        )
+        for code, of_code in sums.items()
     )
-    return tuple(LeftOut(row.code, LEFT_OUT_SENTENCES[row.code], row.items_count) for row in rows)
+    # Those of one size stay in the order of their codes.
+    return tuple(sorted(found, key=lambda one: one.items_count, reverse=True))

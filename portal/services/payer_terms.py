@@ -92,7 +92,7 @@ def _check(
         wrong = "an arrangement has a last day, and a last day an arrangement"
         raise TermsInvalid(reason=wrong, field="arranged_until")
     is_new = terms[1:] != before[1:]
-    if is_new and terms.arranged_until is not None and terms.arranged_until < on:
+    if is_new and terms.arrangement is not None and terms.arrangement_on(on) is None:
         wrong = "its last day is over; to end an arrangement, choose that there is none"
         raise TermsInvalid(reason=wrong, field="arranged_until")
     if is_default and terms.arrangement is not None:

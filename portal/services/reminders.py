@@ -41,8 +41,6 @@ _CODES: Final = {
     "not_found": "There is no such document.",
     "not_overdue": "Nothing of it is overdue.",
     "is_charge": "It is no invoice; of charges and credit notes nobody is reminded.",
-    "default_payer": "Its payer is not known by name.",
-    "reminded_today": "It was reminded of on that day or a later one.",
     "level_not_reached": "The next level of reminder is not reached yet.",
 }
 _COLUMNS: Final = {
@@ -177,7 +175,7 @@ def _ask(rule_set: CompiledRuleSet, facts: InvoiceFacts, before: _Past) -> Reach
         return _filtered(invoice_id, "payer_on_hold")
     if facts.is_disputed:
         return _filtered(invoice_id, "disputed")
-    if facts.has_hardship:
+    if facts.arrangement is not None:
         return _filtered(invoice_id, "arranged")
     return reached._replace(level=before.level + 1)
 

@@ -96,7 +96,7 @@ def show(payer_id: UUID) -> ResponseReturnValue:
         "payers/_payer.html",
         payer=payer,
         terms=terms,
-        is_arranged=terms.arranged_until is not None and terms.arranged_until >= on,
+        is_arranged=terms.arrangement_on(on) is not None,
         may_change=current_visitor().may(Permission.CHANGE_PAYERS),
         changes=[(_words_of(one), one) for one in list_terms_changes(payer_id, LATEST_MAX)],
         kind=PayerKind(payer.kind),

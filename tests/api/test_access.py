@@ -134,6 +134,7 @@ def test_the_start_says_who_is_asking(machine: Machine) -> None:
             "disputes:write",
             "invoices:write",
             "messages:write",
+            "payers:write",
             "payments:write",
             "read",
             "refunds:write",

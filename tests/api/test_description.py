@@ -142,9 +142,15 @@ def test_an_example_can_be_made_of_every_body(described: dict[str, Any]) -> None
         for _, _, told in operations(described)
         for content in told.get("requestBody", {}).get("content", {}).values()
     ]
-    assert len(bodies) == 13
+    assert len(bodies) == 14
     for body in bodies:
         assert example_of(described, body)
+    assert example_of(described, described["components"]["schemas"]["Terms"]) == {
+        "is_on_hold": True,
+        "arrangement": "hardship",
+        "arranged_until": "2026-03-18",
+        "reason": "text",
+    }
 
 
 def faultless(answer: ResponseReturnValue) -> Page:

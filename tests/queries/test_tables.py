@@ -102,6 +102,9 @@ def world(here: UUID) -> None:
         factories.make_inbox_message()
         factories.make_open_case()
     factories.make_open_case(amount_minor=None)
+    for terms in ({"is_on_hold": True}, {"arrangement": "hardship", "arranged_until": TODAY}):
+        for _ in range(4):
+            factories.make_payer(**terms)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.noun)
@@ -444,6 +447,46 @@ def test_payers_are_sorted_by_their_names_without_accents(here: UUID) -> None:
         factories.make_payer(name=name)
     names = [row[1] for row in walk(PAYER_TABLE)]
     assert names == ["Ada", "élan", "Eton", "Zoë"]
+
+
+def test_payers_are_found_by_how_they_are_dealt_with(here: UUID) -> None:
+    until = {"arranged_until": TODAY}
+    over = {"arranged_until": TODAY - timedelta(days=1)}
+    terms: dict[str, dict[str, Any]] = {
+        "Ada": {},
+        "Ben": {"is_on_hold": True},
+        "Cora": {"arrangement": "hardship", **until},
+        "Dan": {"arrangement": "instalments", **until},
+        "Eva": {"is_on_hold": True, "arrangement": "instalments", **until},
+        "Finn": {"arrangement": "hardship", **over},
+        "Gus": {"is_on_hold": True, "arrangement": "instalments", **over},
+    }
+    for name, columns in terms.items():
+        factories.make_payer(name=name, **columns)
+
+    def found(*values: str) -> str:
+        for sort in ("name", "-name", "number"):
+            rows = walk(PAYER_TABLE, *(("terms", one) for one in values), ("sort", sort), rows=2)
+            names = sorted(row[1] for row in rows)
+            assert len(names) == len(set(names))
+        return " ".join(names)
+
+    assert found("on_hold") == "Ben Eva Gus"
+    assert found("hardship") == "Cora"
+    assert found("instalments") == "Dan Eva"
+    assert found("none") == "Ada Finn"
+    assert found("none", "hardship", "on_hold") == "Ada Ben Cora Eva Finn Gus"
+    assert found() == " ".join(terms)
+    places = PAYER_TABLE.places()
+    told = {
+        row[1]: (row[places["arrangement"]], row[places["arranged_until"]])
+        for row in walk(PAYER_TABLE)
+    }
+    assert {name: one for name, one in told.items() if one != (None, None)} == {
+        "Cora": ("hardship", TODAY),
+        "Dan": ("instalments", TODAY),
+        "Eva": ("instalments", TODAY),
+    }
 
 
 def test_rows_are_found_by_currency_and_attempts_by_a_parked_message(world: None) -> None:

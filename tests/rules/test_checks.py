@@ -12,7 +12,7 @@ from rules.policies import (
     p107_payer_has_a_mandate,
     p108_payer_is_not_on_hold,
     p109_invoice_is_not_disputed,
-    p110_payer_has_no_hardship_agreement,
+    p110_payer_has_no_arrangement,
 )
 from rules.types import InvoiceFacts, LineFacts
 from rules.validation import (
@@ -94,8 +94,8 @@ def _line(quantity: Decimal | None, revenue_code: str = "water") -> dict[str, An
         (p108_payer_is_not_on_hold, {"is_on_hold": False}),
         (p109_invoice_is_not_disputed, {}),
         (p109_invoice_is_not_disputed, {"is_disputed": False}),
-        (p110_payer_has_no_hardship_agreement, {}),
-        (p110_payer_has_no_hardship_agreement, {"has_hardship": False}),
+        (p110_payer_has_no_arrangement, {}),
+        (p110_payer_has_no_arrangement, {"is_on_hold": True}),
     ],
 )
 def test_what_is_right_or_not_known_passes(check: Check, facts: dict[str, Any]) -> None:
@@ -137,7 +137,9 @@ def test_what_is_right_or_not_known_passes(check: Check, facts: dict[str, Any]) 
         (p107_payer_has_a_mandate, {"has_mandate": False}, "no active mandate"),
         (p108_payer_is_not_on_hold, {"is_on_hold": True}, "on hold"),
         (p109_invoice_is_not_disputed, {"is_disputed": True}, "disputes"),
-        (p110_payer_has_no_hardship_agreement, {"has_hardship": True}, "hardship"),
+        (p110_payer_has_no_arrangement, {"arrangement": "hardship"}, "a hardship agreement"),
+        (p110_payer_has_no_arrangement, {"arrangement": "instalments"}, "ment by instalments was"),
+        (p110_payer_has_no_arrangement, {"arrangement": "patience"}, "Less or later payment"),
     ],
 )
 def test_what_is_wrong_is_said(check: Check, facts: dict[str, Any], said: str) -> None:

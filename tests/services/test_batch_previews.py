@@ -11,6 +11,7 @@ from portal.domain.batches import list_startable_jobs
 from portal.queries.populations import RunPreview
 from portal.services.batches import JobUnknown, RunOrder, preview_run, start_run
 from portal.services.payments import ResultKind
+from portal.services.reminders import remind_invoices
 from portal.sql import execute
 from tests import books, factories
 from tests.factories import (
@@ -24,10 +25,13 @@ from tests.factories import (
     make_issued_invoice,
     make_mandate,
     make_payer,
+    read_row,
 )
 from tests.recording import Recording
 from tests.services.books import make_payer_credit, rows
 from tests.services.collecting import make_case, tell_one
+from tests.services.disputing import make_dispute
+from tests.services.reminding import REMINDED_ON, make_reminder
 from tests.services.running import run_of
 from tests.services.test_payments_by_hand import planned, put_on
 from tests.services.test_payments_control import stop
@@ -149,8 +153,78 @@ def test_what_is_not_collected_is_told_by_its_reason(organisation: UUID) -> None
     }
     assert [row.items_count for row in found.left_out] == sorted(told.values(), reverse=True)
     assert all(row.sentence.endswith(".") for row in found.left_out)
+    assert all(
+        row.sums == (("EUR", row.items_count, row.items_count * 11_900),) for row in found.left_out
+    )
     (waiting,) = rows("SELECT count(*) AS n FROM invoices WHERE open_minor > 0")
     assert found.items_count + sum(told.values()) == waiting.n
+
+
+def overdue_by_reason() -> dict[str, UUID]:
+    """Write an overdue invoice for each reason not to remind of it, and one that nothing keeps."""
+    until = {"arranged_until": REMINDED_ON}
+    payers: dict[str, dict[str, Any]] = {
+        "none": {"arrangement": "hardship", "arranged_until": REMINDED_ON - timedelta(days=1)},
+        "payer_on_hold": {"is_on_hold": True, "arrangement": "hardship", **until},
+        "arranged": {"arrangement": "instalments", **until},
+        "default_payer": {"is_default": True},
+        "reminded_today": {},
+        "in_payment": {},
+    }
+    ids = {
+        code: make_issued_invoice(payer_id=make_payer(**over).id).id
+        for code, over in payers.items()
+    }
+    dispute = make_dispute()
+    (disputed,) = rows("SELECT invoice_id FROM payments WHERE id = %s", dispute.payment_id)
+    with transaction(factories.home.get()):
+        execute(
+            "UPDATE invoices SET in_payment_minor = total_minor WHERE id = %s",
+            (ids["in_payment"],),
+        )
+    make_reminder(read_row("invoices", ids["reminded_today"]))
+    return {**ids, "disputed": disputed.invoice_id}
+
+
+def test_what_is_not_reminded_of_is_told_by_its_reason(organisation: UUID) -> None:
+    ids = overdue_by_reason()
+    make_issued_invoice(payer_id=make_payer(arrangement="hardship", arranged_until=NEXT_ON).id)
+    kept = sorted(set(ids) - {"none"})
+
+    found = preview("reminding", REMINDED_ON)
+    early = preview("reminding", NEXT_ON - timedelta(days=30))
+
+    assert (found.items_count, found.sum_minor) == (2, 2 * 11_900)
+    assert [row.code for row in found.left_out] == kept
+    assert {row.items_count for row in found.left_out} == {1}
+    assert {row.sums for row in found.left_out} == {(("EUR", 1, 11_900),)}
+    assert (early.items_count, early.left_out) == (0, ())
+    # What came to be so after the run was frozen is left alone by the work itself.
+    with acting_for(organisation):
+        told = remind_invoices(
+            invoice_ids=list(ids.values()), business_on=REMINDED_ON, actor=CLERK, now=NOW
+        )
+    of_item = {each.item_id: each.code for each in told}
+    assert {code: of_item[ids[code]] for code in kept} == {code: code for code in kept}
+    assert of_item[ids["none"]] is None
+
+
+def test_what_is_left_out_is_added_up_by_currency(organisation: UUID) -> None:
+    payer = make_payer(is_on_hold=True)
+    for currency in ("EUR", "EUR", "USD"):
+        make_draft_invoice(payer_id=payer.id, currency=currency)
+    with transaction(organisation):
+        execute(
+            "UPDATE invoices SET state = 'issued', number = m.place, year = 2026,"
+            " issued_on = '2026-03-18', due_on = '2026-04-01' FROM (SELECT id, row_number()"
+            " OVER (ORDER BY id) AS place FROM invoices) m WHERE m.id = invoices.id"
+        )
+
+    (held,) = preview("reminding", REMINDED_ON).left_out
+
+    assert (held.code, held.items_count) == ("payer_on_hold", 3)
+    assert held.sums == (("EUR", 2, 20_000), ("USD", 1, 10_000))
+    assert preview("reminding", REMINDED_ON).items_count == 0
 
 
 def test_what_is_tried_later_or_by_nobody_is_told(organisation: UUID) -> None:

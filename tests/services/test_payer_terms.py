@@ -137,15 +137,31 @@ def test_reminding_pauses_until_the_last_day_is_over() -> None:
     assert remind(invoice, UNTIL + timedelta(1)).outcome is ItemOutcome.DONE
 
 
-def test_collecting_goes_on_unless_the_rules_say_otherwise() -> None:
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        (Arrangement.HARDSHIP, "There is a hardship agreement with the payer; follow its plan."),
+        (
+            Arrangement.INSTALMENTS,
+            "Payment by instalments was agreed with the payer; follow its plan.",
+        ),
+    ],
+)
+def test_collecting_goes_on_unless_the_rules_say_otherwise(
+    kind: Arrangement, sentence: str
+) -> None:
     arranged, asked = make_issued_invoice(), make_issued_invoice()
     for invoice in (arranged, asked):
         make_mandate(payer_id=invoice.payer_id)
-        change(invoice.payer_id, HARDSHIP)
+        change(invoice.payer_id, PayerTerms(arrangement=kind, arranged_until=UNTIL))
     assert start(arranged.id)[0].outcome is ItemOutcome.DONE
     agree({"code": "P110"}, on=TODAY)
     (refused,) = start(asked.id)
     assert (refused.outcome, refused.code) == (ItemOutcome.FILTERED, "P110")
-    assert "hardship agreement" in str(refused.message)
+    assert refused.message == sentence
+    (traced,) = rows(
+        "SELECT entries FROM rule_traces WHERE subject_id = %s AND stage = 'collect'", asked.id
+    )
+    assert sentence in str(traced.entries)
     change(asked.payer_id, PayerTerms(), reason="It has ended.")
     assert start(asked.id)[0].outcome is ItemOutcome.DONE

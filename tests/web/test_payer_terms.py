@@ -11,14 +11,23 @@ import pytest
 from flask.testing import FlaskClient
 
 from portal.clock import today
+from portal.db import transaction
 from portal.domain.users import Role
 from portal.ids import public_id
-from tests.factories import make_payer, read_row
+from portal.sql import execute
+from tests.factories import (
+    make_credit_note,
+    make_draft_invoice,
+    make_issued_invoice,
+    make_payer,
+    read_row,
+)
 from tests.pages import Page, read_page
 from tests.services.books import events_of
 from tests.web.conftest import post, sign_in
 
-UNTIL = today("Europe/Berlin") + timedelta(days=90)
+DAY = timedelta(days=1)
+UNTIL = today("Europe/Berlin") + 90 * DAY
 AGREED = {
     "arrangement": "instalments",
     "arranged_until": UNTIL.isoformat(),
@@ -66,6 +75,49 @@ def test_an_arrangement_is_made_and_shown(signed_in: FlaskClient) -> None:
     ended = read(signed_in, address_of(payer)).find("section", id="terms").text
     assert "Hold taken away; Payment by instalments ended" in ended
     assert "Until then no reminder" not in read(signed_in, address_of(payer)).text
+
+
+def invoice_page(client: FlaskClient, invoice: Any) -> Page:
+    return read(client, f"/invoices/{public_id('invoice', invoice.id)}")
+
+
+def test_an_invoice_says_what_pauses_and_leads_to_its_payer(signed_in: FlaskClient) -> None:
+    on_hold = make_payer(is_on_hold=True)
+    arranged = make_payer(arrangement="hardship", arranged_until=UNTIL)
+    both = make_payer(is_on_hold=True, arrangement="instalments", arranged_until=UNTIL - DAY * 90)
+    hold = "reminders and collection pause until the hold is taken away."
+    hardship = "Hardship agreement: reminders pause until"
+    instalments = "Payment by instalments: reminders pause until"
+    for payer, said in (
+        (on_hold, [hold]),
+        (arranged, [hardship]),
+        # Its last day is part of it.
+        (both, [hold, instalments]),
+    ):
+        for invoice in (
+            make_issued_invoice(payer_id=payer.id),
+            make_draft_invoice(payer_id=payer.id),
+        ):
+            page = invoice_page(signed_in, invoice)
+            notice = page.find("div", class_="notice")
+            assert [each in notice.text for each in (hold, hardship, instalments)] == [
+                each in said for each in (hold, hardship, instalments)
+            ]
+            assert notice.find("a").attributes["href"] == address_of(payer)
+
+
+def test_an_invoice_of_which_nothing_can_pause_says_so_of_nothing(signed_in: FlaskClient) -> None:
+    over = make_payer(arrangement="hardship", arranged_until=UNTIL - DAY * 91)
+    held = make_payer(is_on_hold=True, arrangement="hardship", arranged_until=UNTIL)
+    paid = make_issued_invoice(payer_id=held.id)
+    with transaction(paid.organisation_id):
+        execute("UPDATE invoices SET paid_minor = total_minor WHERE id = %s", (paid.id,))
+    for invoice in (
+        make_issued_invoice(payer_id=over.id),
+        make_credit_note(payer_id=held.id),
+        paid,
+    ):
+        assert "pause" not in invoice_page(signed_in, invoice).text
 
 
 def test_the_same_form_sent_twice_changes_once(signed_in: FlaskClient) -> None:

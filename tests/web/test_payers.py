@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -87,6 +89,34 @@ def payer(organisation: UUID) -> Any:
 def test_the_list_leads_to_each_payer(payer: Any, signed_in: FlaskClient) -> None:
     found = read(signed_in, "/payers?text=elm")
     assert found.find("tbody").find("a").attributes["href"] == address_of(payer)
+
+
+def test_payers_are_found_by_how_they_are_dealt_with(signed_in: FlaskClient) -> None:
+    until = today("Europe/Berlin")
+    terms: dict[str, dict[str, Any]] = {
+        "Ada": {},
+        "Ben": {"is_on_hold": True},
+        "Cora": {"arrangement": "hardship", "arranged_until": until},
+        "Dan": {"arrangement": "hardship", "arranged_until": date(2026, 1, 31)},
+        "Eva": {"is_on_hold": True, "arrangement": "instalments", "arranged_until": until},
+    }
+    for name, columns in terms.items():
+        make_payer(name=name, **columns)
+    found = {
+        query: [row[0] for row in read(signed_in, f"/payers?{query}").rows]
+        for query in ("", "terms=on_hold", "terms=hardship", "terms=none")
+    }
+    assert found == {
+        "": list(terms),
+        "terms=on_hold": ["Ben", "Eva"],
+        "terms=hardship": ["Cora"],
+        "terms=none": ["Ada", "Dan"],
+    }
+    answer = signed_in.get("/payers.csv?terms=hardship&terms=instalments")
+    assert [
+        (row["name"], row["arrangement"], row["arranged_until"])
+        for row in csv.DictReader(io.StringIO(answer.text, newline=""))
+    ] == [("Cora", "hardship", until.isoformat()), ("Eva", "instalments", until.isoformat())]
 
 
 def test_a_payer_shows_who_it_is(payer: Any, signed_in: FlaskClient) -> None:

@@ -52,6 +52,20 @@ def test_an_invoice_and_its_charge_tell_of_the_reminders(
     assert len(charged.find("section", id="reminders").find("tbody").find_all("tr")) == 1
 
 
+def test_the_list_leads_to_what_charges_for_a_reminder(
+    signed_in: FlaskClient, organisation: UUID
+) -> None:
+    _, second = remind_as_agreed()
+
+    found = read(signed_in, "/reminders?sort=-level")
+
+    charging, free = found.find("div", id="list").find_all("td", data_label="Charged by")
+    link = charging.find("a")
+    assert link.text == "INV-2026-000002"
+    assert link.attributes["href"] == f"/invoices/{public_id('invoice', second.charge_invoice_id)}"
+    assert (free.text, free.find_all("a")) == ("–", [])
+
+
 def test_reminders_are_found_by_level_and_day(signed_in: FlaskClient, organisation: UUID) -> None:
     make_reminders(3)
 

@@ -396,7 +396,7 @@ class TestNew:
         early = read(signed_in, address)
         assert "Items 0" in previewed(early)
         assert "There is nothing to do on this day" in previewed(early)
-        assert "1: It is due later." in previewed(early)
+        assert "1: It is due later. 119,00 €" in previewed(early)
         found = read(signed_in, address.replace("15", "16"))
         assert "Items 1 EUR 119,00 €" in previewed(found)
         run = run_at(start(signed_in, found))

@@ -101,6 +101,8 @@ def documents(organisation: UUID) -> None:
             opened_at=NOW + timedelta(seconds=place), since_at=NOW - timedelta(days=place),
             amount_minor=100 + place,
         )  # fmt: skip
+    for arrangement in ("hardship", "instalments"):
+        make_payer(is_on_hold=True, arrangement=arrangement, arranged_until=BUSINESS_ON)
     payer = make_payer(name="Elm Road Clinic")
     for net_minor in (10_000, 10_000, 25_000):
         make_issued_invoice(lines=(Line(net_minor),), payer_id=payer.id)

@@ -16,6 +16,7 @@ from portal.domain.invoices import (
     find_void_refusal,
     parse_document_number,
 )
+from portal.domain.payers import Arrangement, PayerTerms
 from portal.sql import fetch_one, fetch_plain
 
 
@@ -35,6 +36,7 @@ _SELECT = f"""
 SELECT i.id, {document_number("i")} AS number, i.kind, i.state, i.payment_status, i.currency,
   i.payer_id, p.number AS payer_number, p.name AS payer_name, p.external_ref AS payer_ref,
   p.kind AS payer_kind, p.is_on_hold AS payer_is_on_hold,
+  p.arrangement AS payer_arrangement, p.arranged_until AS payer_arranged_until,
   i.external_ref, i.purchase_order_ref, i.document_on, i.issued_on, i.due_on,
   i.buyer_reference, i.cost_centre, i.payment_ref, i.period_from, i.period_to,
   i.net_minor, i.tax_minor, i.total_minor, i.paid_minor, i.credited_minor, i.written_off_minor,
@@ -86,6 +88,8 @@ class InvoiceRow(NamedTuple):
     payer_ref: str
     payer_kind: str
     payer_is_on_hold: bool
+    payer_arrangement: str | None
+    payer_arranged_until: date | None
     external_ref: str | None
     purchase_order_ref: str | None
     document_on: date | None
@@ -119,6 +123,12 @@ class InvoiceRow(NamedTuple):
     live_count: int
     scheduled_count: int
     contradicted_count: int
+
+    @property
+    def payer_terms(self) -> PayerTerms:
+        """How its payer is dealt with."""
+        agreed = Arrangement(self.payer_arrangement) if self.payer_arrangement else None
+        return PayerTerms(self.payer_is_on_hold, agreed, self.payer_arranged_until)
 
     @property
     def void_refusal(self) -> VoidRefusal | None:

@@ -54,6 +54,8 @@ class Column(NamedTuple):
     is_descending_first: bool = False
     # Whether rows of all times lie side by side in its order, as amounts do and numbers do not.
     is_scattered: bool = False
+    # The column with the id of the page it opens, where that is not `<noun>_id`.
+    id_column: str = ""
 
 
 class Option(NamedTuple):

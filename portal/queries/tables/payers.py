@@ -1,7 +1,8 @@
 """The list of payers."""
 
-from portal.domain.payers import PayerKind
+from portal.domain.payers import Arrangement, PayerKind
 from portal.domain.users import Permission
+from portal.queries.payers import is_arranged
 from portal.queries.tables._shape import (
     Choice,
     Column,
@@ -17,6 +18,7 @@ _FOUND = (
     "y.id IN (SELECT id FROM payers WHERE external_ref = %(text)s UNION"
     " SELECT id FROM payers WHERE name_sort >= %(least)s AND name_sort < %(end)s)"
 )
+_IS_ARRANGED = is_arranged("y", "%(today)s")
 
 PAYER_TABLE = Table(
     noun="payer",
@@ -35,6 +37,23 @@ PAYER_TABLE = Table(
         Column("email", "E-mail", Kind.TEXT, "y.email"),
         Column("country", "Country", Kind.TEXT, "y.country"),
         Column("is_on_hold", "On hold", Kind.FLAG, "y.is_on_hold"),
+        # One that is over pauses nothing; what it was stands on the page of the payer. For machines
+        # and files, since the page of the list has no room for it.
+        Column(
+            "arrangement",
+            "Arrangement",
+            Kind.STATE,
+            f"CASE WHEN {_IS_ARRANGED} THEN y.arrangement END",
+            states=Arrangement,
+            is_shown=False,
+        ),
+        Column(
+            "arranged_until",
+            "Until",
+            Kind.DAY,
+            f"CASE WHEN {_IS_ARRANGED} THEN y.arranged_until END",
+            is_shown=False,
+        ),
         Column(
             "number",
             "Added",
@@ -59,6 +78,22 @@ PAYER_TABLE = Table(
                     sql="EXISTS (SELECT FROM mandates m WHERE (m.organisation_id, m.payer_id) ="
                     " (y.organisation_id, y.id) AND m.state = 'active')",
                 ),
+            ),
+        ),
+        Choice(
+            "terms",
+            "Terms",
+            (
+                Option("on_hold", "On hold", sql="y.is_on_hold"),
+                *(
+                    Option(
+                        one.value,
+                        one.label,
+                        sql=f"y.arrangement = '{one.value}' AND {_IS_ARRANGED}",
+                    )
+                    for one in Arrangement
+                ),
+                Option("none", "As usual", sql=f"NOT (y.is_on_hold OR {_IS_ARRANGED})"),
             ),
         ),
         Words("text", "Search", "reference or the beginning of a name", _FOUND),

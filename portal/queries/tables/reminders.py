@@ -37,7 +37,14 @@ REMINDER_TABLE = Table(
         Column(
             "charge_id", "Charge id", Kind.ID, "n.charge_invoice_id", noun="invoice", is_shown=False
         ),
-        Column("charge", "Charged by", Kind.TEXT, document_number("c")),
+        Column(
+            "charge",
+            "Charged by",
+            Kind.TEXT,
+            document_number("c"),
+            noun="invoice",
+            id_column="charge_id",
+        ),
         Column("fee", "Fee", Kind.MONEY, "n.fee_minor"),
         Column("interest", "Interest", Kind.MONEY, "n.interest_minor"),
         Column(

@@ -46,6 +46,7 @@ class Draft(NamedTuple):
     period_to: date | None = None
     payer_vat_id: str | None = None
     is_on_hold: bool | None = None
+    arrangement: str | None = None
     arranged_until: date | None = None
     # Looked up only for the agreements that ask for it.
     is_repeated: bool | None = None

@@ -10,6 +10,7 @@ from uuid import UUID
 from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.invoices import InvoiceKind
 from portal.domain.money import AMOUNT_MINOR_MAX, AmountTooLarge
+from portal.domain.payers import arrangement_on
 from portal.queries.invoices import list_invoice_currencies
 from portal.services.invoices._draft import NewInvoice, NewLine
 from portal.services.rulesets import load_rule_set
@@ -117,8 +118,8 @@ def check_draft(invoice: NewInvoice, *, on: date, invoice_id: UUID | None = None
         _check_amounts(problems, tidy, rule_set)
     _refuse(problems)
     payer = fetch_one(
-        "SELECT kind, external_ref, is_default, vat_id, is_on_hold, arranged_until FROM payers"
-        " WHERE id = %s",
+        "SELECT kind, external_ref, is_default, vat_id, is_on_hold, arrangement, arranged_until"
+        " FROM payers WHERE id = %s",
         (tidy.payer_id,),
     )
     if payer is None:
@@ -176,7 +177,7 @@ def _facts(invoice: NewInvoice, payer: Any, rule_set: CompiledRuleSet, on: date)
         period_to=invoice.period_to,
         payer_vat_id=payer.vat_id,
         is_on_hold=payer.is_on_hold,
-        has_hardship=payer.arranged_until is not None and payer.arranged_until >= on,
+        arrangement=arrangement_on(payer.arrangement, payer.arranged_until, on),
     )
 
 

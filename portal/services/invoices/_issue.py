@@ -12,6 +12,7 @@ from portal.db import current_organisation_id, transaction
 from portal.domain.batches import ItemOutcome
 from portal.domain.errors import Invalid
 from portal.domain.invoices import INVOICE_MOVES, InvoiceState
+from portal.domain.payers import arrangement_on
 from portal.domain.users import Actor
 from portal.queries.invoices import InvoiceMissing
 from portal.services.invoices._book import Draft, Priced, book_documents
@@ -39,7 +40,8 @@ _SELECT = (
     "SELECT i.id, i.kind, i.state, i.currency, i.payer_id, p.kind, p.external_ref,"
     " p.is_default, i.external_ref, i.purchase_order_ref, i.document_on, i.due_on,"
     " i.buyer_reference, i.cost_centre, i.payment_ref, i.period_from, i.period_to, p.vat_id,"
-    " p.is_on_hold, p.arranged_until{asked} FROM invoices i JOIN payers p ON p.id = i.payer_id"
+    " p.is_on_hold, p.arrangement, p.arranged_until{asked}"
+    " FROM invoices i JOIN payers p ON p.id = i.payer_id"
     " WHERE i.organisation_id = %s AND i.id = ANY(%s) ORDER BY i.id"
 )
 
@@ -288,5 +290,5 @@ def facts_of_draft(draft: Draft, lines: tuple[LineFacts, ...], business_on: date
         draft.is_repeated,
         draft.has_mandate,
         draft.is_on_hold,
-        has_hardship=draft.arranged_until is not None and draft.arranged_until >= business_on,
+        arrangement=arrangement_on(draft.arrangement, draft.arranged_until, business_on),
     )

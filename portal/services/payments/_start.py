@@ -8,6 +8,7 @@ from uuid import UUID
 from portal.db import current_organisation_id, transaction
 from portal.domain.batches import ItemOutcome
 from portal.domain.messages import MessageKind
+from portal.domain.payers import arrangement_on
 from portal.domain.payments import PAYMENT_MOVES, STOPPED_REASON, AttemptState, PaymentState
 from portal.domain.users import Actor
 from portal.ids import new_id, public_id
@@ -31,8 +32,8 @@ _INVOICE_COLUMNS = (
     "i.id AS invoice_id, i.state AS invoice_state, i.kind, i.currency, i.payer_id,"
     " i.open_minor, i.in_payment_minor, i.total_minor, i.due_on, i.external_ref,"
     " i.purchase_order_ref, i.document_on, p.kind AS payer_kind, p.external_ref AS payer_ref,"
-    " p.is_default, p.is_on_hold, p.arranged_until, m.id AS mandate_id, m.gateway_account_id,"
-    " COALESCE(m.last_used_on, m.signed_on) AS mandate_used_on"
+    " p.is_default, p.is_on_hold, p.arrangement, p.arranged_until, m.id AS mandate_id,"
+    " m.gateway_account_id, COALESCE(m.last_used_on, m.signed_on) AS mandate_used_on"
 )
 _INVOICE_JOINS = (
     " JOIN payers p ON p.id = i.payer_id"
@@ -262,7 +263,7 @@ def _facts(row: Any, business_on: date) -> InvoiceFacts:
         row.total_minor,
         row.open_minor,
         row.due_on,
-        has_hardship=row.arranged_until is not None and row.arranged_until >= business_on,
+        arrangement=arrangement_on(row.arrangement, row.arranged_until, business_on),
     )
 
 

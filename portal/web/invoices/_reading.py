@@ -36,7 +36,13 @@ from portal.services.invoices import assess_draft
 from portal.web.access import require
 from portal.web.htmx import render_part
 from portal.web.invoices._blueprint import DOCUMENT, bp
-from portal.web.invoices._words import Happening, say_happening, say_standing, say_untraced
+from portal.web.invoices._words import (
+    Happening,
+    say_happening,
+    say_pause,
+    say_standing,
+    say_untraced,
+)
 from portal.web.tables import send_csv, show_list
 from portal.web.traces import Subject, show_why
 from portal.web.visitors import current_organisation, current_visitor
@@ -78,6 +84,7 @@ def show(invoice_id: UUID) -> ResponseReturnValue:
         invoice=invoice,
         stands=status_on(invoice, day),
         standing=say_standing(invoice, day),
+        pause=say_pause(invoice, day),
         lines=lines[:LINES_SHOWN_MAX],
         lines_hidden=max(0, len(lines) - LINES_SHOWN_MAX),
         assessment=assessment,

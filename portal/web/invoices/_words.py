@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from portal.domain.invoices import AWAITING_INVOICE_STATUSES, InvoiceState
+from portal.domain.invoices import AWAITING_INVOICE_STATUSES, InvoiceKind, InvoiceState
 from portal.queries.invoices import HistoryRow, InvoiceRow
 from portal.web.formats import day, money
 
@@ -29,6 +29,12 @@ class _Saying(NamedTuple):
     tone: str = "idle"
 
 
+_ON_HOLD = Markup(
+    "The payer is on hold: reminders and collection pause until the hold is taken away."
+)
+_ARRANGED = Markup(
+    "{}: reminders pause until {}; whether something is collected is for the rules to say."
+)
 # {amount} is with its currency, {attempt} reads "attempt 2".
 _SAYINGS = {
     "invoice.drafted": _Saying("Draft written", "edit"),
@@ -98,6 +104,21 @@ def say_standing(invoice: InvoiceRow, on: date) -> Markup | str:
         days = "1 day" if late_days == 1 else f"{late_days} days"
         return f"{open_amount} is overdue by {days}."
     return Markup("{} is due on {}.").format(open_amount, day(invoice.due_on))
+
+
+def say_pause(invoice: InvoiceRow, on: date) -> Markup | None:
+    """Say what pauses because of how the payer is dealt with; None where nothing can pause."""
+    is_to_come = invoice.state in {InvoiceState.DRAFT, InvoiceState.PENDING_APPROVAL}
+    if invoice.kind is InvoiceKind.CREDIT_NOTE or not (is_to_come or invoice.open_minor):
+        return None
+    terms = invoice.payer_terms
+    said = []
+    if terms.is_on_hold:
+        said.append(_ON_HOLD)
+    agreed, until = terms.arrangement_on(on), terms.arranged_until
+    if agreed and until:
+        said.append(_ARRANGED.format(agreed.label, day(until)))
+    return Markup(" ").join(said) or None
 
 
 def say_untraced(invoice: InvoiceRow) -> str:

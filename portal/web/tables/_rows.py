@@ -160,7 +160,7 @@ def _list_addresses(table: Table, column: Column, rows: Sequence[Row]) -> list[s
     if way is None:
         return [""] * len(rows)
     before, _, after = escape(way).partition(public_id(noun, NEVER))
-    place = 0 if noun == table.noun else table.places()[f"{noun}_id"]
+    place = 0 if noun == table.noun else table.places()[column.id_column or f"{noun}_id"]
     return [f"{before}{public_id(noun, row[place])}{after}" if row[place] else "" for row in rows]
 
 
