@@ -18,6 +18,7 @@ from portal.gateways.base import (
     GatewayAccess,
     GatewayAnswer,
     GatewayEvent,
+    NoticeOrder,
     PayoutReport,
     RefundOrder,
     call_all,
@@ -49,6 +50,7 @@ class Parcel(NamedTuple):
     refunds: Sequence[tuple[Claimed, RefundOrder]] = ()
     refund_queries: Sequence[tuple[Claimed, str]] = ()
     disputes: Sequence[tuple[Claimed, DisputeOrder]] = ()
+    notices: Sequence[tuple[Claimed, NoticeOrder]] = ()
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to call for."""
@@ -65,13 +67,14 @@ class Answers(NamedTuple):
     refunds: Sequence[GatewayAnswer] = ()
     refund_queries: Sequence[GatewayAnswer] = ()
     disputes: Sequence[GatewayAnswer] = ()
+    notices: Sequence[GatewayAnswer] = ()
 
 
 async def call_gateway(access: GatewayAccess, parcel: Parcel) -> Answers:
     """Make every call of a parcel at once; what fails is told by its answer."""
     async with open_gateway(access) as gateway:
         most = access.in_flight_max
-        told, disputes = await asyncio.gather(
+        told, disputes, notices = await asyncio.gather(
             asyncio.gather(
                 call_all(gateway.charge, [order for _, order in parcel.charges], most),
                 call_all(gateway.query, [ref for _, ref in parcel.queries], most),
@@ -83,8 +86,9 @@ async def call_gateway(access: GatewayAccess, parcel: Parcel) -> Answers:
                 call_all(gateway.query_refund, [ref for _, ref in parcel.refund_queries], most),
             ),
             call_all(partial(_speak, gateway), parcel.disputes, most),
+            call_all(gateway.notify, [order for _, order in parcel.notices], most),
         )
-    return Answers(*told, disputes)
+    return Answers(*told, disputes, notices)
 
 
 async def _speak(gateway: Gateway, call: tuple[Claimed, DisputeOrder]) -> GatewayAnswer:

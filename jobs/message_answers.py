@@ -4,10 +4,10 @@ import random
 from collections.abc import Sequence
 
 from portal.config import Config
-from portal.domain.messages import ASKING_KINDS, DISPUTE_ORDER_KINDS, ORDER_KINDS
+from portal.domain.messages import ASKING_KINDS, ORDER_KINDS, RESENT_KINDS, MessageKind
 from portal.gateways.base import AnswerKind, GatewayAnswer
 from portal.services.messages import Claimed, DeliveryOutcome
-from portal.services.payments import AttemptResult, ResultKind
+from portal.services.payments import AttemptResult, QueryPolicy, ResultKind
 from portal.services.refunds import RefundResult
 
 RESULT_KINDS = {
@@ -24,6 +24,15 @@ TROUBLES = {AnswerKind.NOT_SENT, AnswerKind.UNKNOWN}
 TOO_MANY_REQUESTS = 429
 # How long a gateway is left alone that does not say how long it wants to be.
 PAUSE_SECONDS = 1.0
+
+
+def query_policy(config: Config) -> QueryPolicy:
+    """Take the schedule of status queries from the settings."""
+    return QueryPolicy(
+        config.pending_query_seconds,
+        config.query_delays_seconds,
+        config.not_found_quiet_seconds,
+    )
 
 
 def result_of(message: Claimed, answer: GatewayAnswer, config: Config) -> AttemptResult:
@@ -67,20 +76,26 @@ def outcome_of(message: Claimed, answer: GatewayAnswer, config: Config) -> Deliv
     is_unsent_order = (
         answer.kind is AnswerKind.NOT_SENT and message.kind in ORDER_KINDS and message.sequence == 1
     )
-    # Sent again under the same key, what is said to a dispute is taken once.
-    is_untold = message.kind in DISPUTE_ORDER_KINDS and answer.kind in TROUBLES
-    is_unsaid = is_unsent_order or is_untold
+    is_untold = message.kind in RESENT_KINDS and answer.kind in TROUBLES
+    may_go_again = is_unsent_order or is_untold
     wait = None
-    if is_unsaid and message.tries_counted < config.message_tries_max:
+    if may_go_again and message.tries_counted < config.message_tries_max:
         wait = max(answer.retry_after_seconds or 0.0, _resend_delay(message, config))
+    is_refused = _is_refused_notice(message, answer)
     return DeliveryOutcome(
         message,
         answer.kind.value,
         retry_seconds=wait,
-        is_parked=is_unsaid and wait is None,
+        is_parked=is_refused or (may_go_again and wait is None),
         http_status=answer.http_status,
-        error=answer.error,
+        error=answer.error or (answer.reason or answer.reason_code if is_refused else None),
     )
+
+
+def _is_refused_notice(message: Claimed, answer: GatewayAnswer) -> bool:
+    """Say whether a notice was refused, or told back wrongly: it has no noun that could say so."""
+    is_notice = message.kind == MessageKind.PAYER_REMINDER
+    return is_notice and answer.kind in (AnswerKind.DECLINED, AnswerKind.MISMATCH)
 
 
 def outcome_of_call(message: Claimed, error: str | None, config: Config) -> DeliveryOutcome:

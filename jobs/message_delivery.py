@@ -16,13 +16,14 @@ from jobs.dispute_answers import apply_dispute_answers
 from jobs.gateway_calls import Account, Answers, Parcel, call_gateway
 from jobs.message_answers import (
     TROUBLES,
-    is_spent,
     outcome_of,
     outcome_of_call,
     pause_wanted,
+    query_policy,
     result_of,
 )
-from jobs.refund_answers import GATEWAY, apply_refund_answers, lose_refunds
+from jobs.message_parcels import lease_parcel
+from jobs.refund_answers import GATEWAY, apply_refund_answers
 from portal.clock import now_utc
 from portal.config import Config
 from portal.db import (
@@ -34,7 +35,6 @@ from portal.db import (
     transaction,
 )
 from portal.domain.errors import PortalError
-from portal.domain.messages import DISPUTE_ORDER_KINDS, MessageKind
 from portal.gateways.base import (
     GatewayEvent,
     PayoutReport,
@@ -42,16 +42,12 @@ from portal.gateways.base import (
 from portal.queue import ring_now
 from portal.services.disputes import (
     handle_dispute_events,
-    plan_dispute_calls,
     request_dispute_queries,
 )
 from portal.services.gateways import gateway_access, settings
 from portal.services.messages import (
     DELIVERY_BELL,
     Claimed,
-    DeliveryOutcome,
-    claim_messages,
-    events_cursor,
     finish_deliveries,
     list_due_accounts,
     list_inbox_organisations,
@@ -59,23 +55,18 @@ from portal.services.messages import (
     note_health,
     pause_account,
     store_events,
-    withdraw_messages,
 )
 from portal.services.payments import (
     AttemptResult,
     QueryPolicy,
     ResultKind,
     apply_results,
-    begin_sending,
     handle_inbox,
-    list_askable,
     request_queries,
     request_resends,
 )
 from portal.services.refunds import (
-    begin_refunds,
     handle_refund_events,
-    list_askable_refunds,
     request_refund_queries,
 )
 from portal.services.settlements import record_payout
@@ -83,7 +74,6 @@ from portal.services.settlements import record_payout
 log = structlog.stdlib.get_logger(__name__)
 INBOX_MAX = 500
 QUERIES_MAX = 500
-DISPUTE_KINDS = (*DISPUTE_ORDER_KINDS, MessageKind.DISPUTE_QUERY)
 # Results trickle in behind a delivery; staying for them is cheaper than a fork for each handful.
 LINGER_SECONDS = 0.4
 LINGER_POLL_SECONDS = 0.04
@@ -125,15 +115,6 @@ def _apart(work: Callable[[], bool]) -> bool:
     except Exception:
         log.exception("messages.broke")
         return False
-
-
-def query_policy(config: Config) -> QueryPolicy:
-    """Take the schedule of status queries from the settings."""
-    return QueryPolicy(
-        config.pending_query_seconds,
-        config.query_delays_seconds,
-        config.not_found_quiet_seconds,
-    )
 
 
 def _handle_inboxes(config: Config) -> bool:
@@ -180,7 +161,7 @@ def deliver_account(account: Account, config: Config) -> bool:
     # Before anything is marked as being sent: without address or key nothing can be.
     access = gateway_access(kind=account.kind, account_code=account.code)
     with acting_for(account.organisation_id):
-        leased, parcel = repeat_when_transient(lambda: _lease(account, config))
+        leased, parcel = repeat_when_transient(lambda: lease_parcel(account, config))
         if not leased:
             return False
         if parcel.is_empty():
@@ -190,85 +171,6 @@ def deliver_account(account: Account, config: Config) -> bool:
         repeat_when_transient(lambda: _write(account, parcel, answers, config))
     log.info("messages.delivered", account=account.code, messages=leased)
     return True
-
-
-def _lease(account: Account, config: Config) -> tuple[int, Parcel]:
-    now = now_utc()
-    with transaction():
-        claimed = claim_messages(
-            gateway_account_id=account.id,
-            limit=config.messages_claim_max,
-            lease_seconds=config.message_lease_seconds,
-        )
-        spent = [message for message in claimed if is_spent(message, config)]
-        _park_spent(spent, now)
-        by_kind = {
-            kind: [message for message in claimed if message.kind == kind and message not in spent]
-            for kind in MessageKind
-        }
-        sending = begin_sending(
-            messages=by_kind[MessageKind.CHARGE],
-            resend_seconds=config.resend_window_seconds,
-            now=now,
-        )
-        queries, needless = list_askable(by_kind[MessageKind.QUERY])
-        refunds = begin_refunds(
-            messages=by_kind[MessageKind.REFUND],
-            resend_seconds=config.resend_window_seconds,
-            ask_seconds=config.message_lease_seconds,
-            now=now,
-        )
-        refund_queries, over = list_askable_refunds(by_kind[MessageKind.REFUND_QUERY])
-        disputes, decided = plan_dispute_calls(
-            [each for kind in DISPUTE_KINDS for each in by_kind[kind]]
-        )
-        withdraw_messages([*sending.needless, *needless, *refunds.needless, *over, *decided])
-        _finish_lost(refunds.lost, now)
-        lose_refunds(refunds.lost, query_policy(config), now=now)
-        _write_lost(sending.lost, config, now)
-        cursor = None
-        if by_kind[MessageKind.LIST_EVENTS]:
-            cursor = events_cursor(gateway_account_id=account.id)
-        listings = [(message, cursor) for message in by_kind[MessageKind.LIST_EVENTS]]
-        return len(claimed), Parcel(
-            sending.orders,
-            queries,
-            by_kind[MessageKind.CLOSE_DAY],
-            listings,
-            refunds.orders,
-            refund_queries,
-            disputes,
-        )
-
-
-def _park_spent(spent: Sequence[Claimed], now: datetime) -> None:
-    """Leave to a person what no try has come to an end with."""
-    if spent:
-        said = "no try came to an end; the workers died or lost their connection"
-        finish_deliveries(
-            [DeliveryOutcome(each, "failed", is_parked=True, error=said) for each in spent], now=now
-        )
-        log.error("messages.given_up", messages=len(spent))
-
-
-def _write_lost(lost: Sequence[Claimed], config: Config, now: datetime) -> None:
-    """Note that the worker which was sending these died: their outcome is unknown."""
-    if not lost:
-        return
-    _finish_lost(lost, now)
-    apply_results(
-        results=[AttemptResult(message.aggregate_id, ResultKind.LOSE) for message in lost],
-        policy=query_policy(config),
-        actor=GATEWAY,
-        now=now,
-    )
-
-
-def _finish_lost(lost: Sequence[Claimed], now: datetime) -> None:
-    if not lost:
-        return
-    said = "the worker died while sending"
-    finish_deliveries([DeliveryOutcome(each, "unknown", error=said) for each in lost], now=now)
 
 
 def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -> None:
@@ -287,7 +189,8 @@ def _write(account: Account, parcel: Parcel, answers: Answers, config: Config) -
     about_disputes = [
         *zip((message for message, _ in parcel.disputes), answers.disputes, strict=True)
     ]
-    called = [*asked, *about_refunds, *about_disputes]
+    notices = zip((message for message, _ in parcel.notices), answers.notices, strict=True)
+    called = [*asked, *about_refunds, *about_disputes, *notices]
     with transaction():
         taken = _take_reports(account, parcel, answers, now)
         outcomes = [outcome_of(message, answer, config) for message, answer in called]

@@ -21,7 +21,7 @@ from portal.clock import now_utc
 from portal.config import Config
 from portal.core import create_core
 from portal.db import transaction
-from portal.queries.organisations import list_gateway_accounts, list_organisations
+from portal.queries.organisations import list_organisations, list_payment_accounts
 from portal.queue import open_redis, ring_now
 from portal.services.batches import BELL, list_working_organisations
 from portal.services.cases import watch_organisations
@@ -101,7 +101,7 @@ def _catch_up_on_events(now: datetime) -> None:
     for organisation in list_organisations():
         with transaction(organisation.id):
             request_missing_events(
-                gateway_account_ids=[account.id for account in list_gateway_accounts()],
+                gateway_account_ids=[account.id for account in list_payment_accounts()],
                 every_seconds=settings().events_seconds,
                 now=now,
             )

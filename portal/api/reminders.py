@@ -16,10 +16,12 @@ from portal.api.fields import (
     moment,
     noun_name,
     own_id,
+    state_of,
     whole,
     words,
 )
 from portal.api.lists import answer_list, list_schema, lists
+from portal.domain.messages import NoticeState
 from portal.domain.users import Permission
 from portal.queries.reminders import ReminderRow, get_reminder
 from portal.queries.tables import REMINDER_TABLE
@@ -53,6 +55,12 @@ class ReminderSchema(Strict):
         required=True,
         metadata={"description": "The clauses of the rules that charged."},
     )
+    notice = state_of(
+        NoticeState,
+        none=True,
+        description="What became of the notice to the payer; null where none was written.",
+    )
+    message_id = own_id("message", none=True, description="The message that brings the notice.")
     rules = whole(description="The version of the rules it was written by.")
     created = moment()
 
@@ -96,6 +104,8 @@ def shown_reminder(reminder: ReminderRow) -> dict[str, Any]:
         "charge": reminder.charge_number,
         "charge_due": reminder.charge_due_on,
         "clauses": reminder.clause_codes,
+        "notice": reminder.notice,
+        "message_id": shown_id("message", reminder.message_id),
         "rules": reminder.rule_set_version,
         "created": reminder.created_at,
     }

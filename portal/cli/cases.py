@@ -86,13 +86,13 @@ def watch_(*, organisation: str, gateway: bool) -> None:
     """Look now for what did not come, without waiting for the next look."""
     from portal.clock import now_utc
     from portal.db import acting_for
-    from portal.queries.organisations import get_organisation_by_code, list_gateway_accounts
+    from portal.queries.organisations import get_organisation_by_code, list_payment_accounts
     from portal.services.cases import limits_of, watch
 
     owner = get_organisation_by_code(organisation)
     with acting_for(owner.id):
         kept = watch(limits=limits_of(), now=now_utc())
-        accounts = list_gateway_accounts() if gateway else []
+        accounts = list_payment_accounts() if gateway else []
     opened, resolved = kept.opened, kept.resolved
     for account in accounts:
         kept = _compare(owner.id, account)

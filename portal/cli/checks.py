@@ -65,11 +65,11 @@ def prove(organisation: OrganisationRow, *, with_gateway: bool) -> Report:
     """Run the proofs of one organisation, and compare with its gateways when asked to."""
     from portal.db import acting_for
     from portal.queries.checks import run_checks
-    from portal.queries.organisations import list_gateway_accounts
+    from portal.queries.organisations import list_payment_accounts
 
     with acting_for(organisation.id):
         report = Report(organisation.code, run_checks())
-        accounts = list_gateway_accounts() if with_gateway else []
+        accounts = list_payment_accounts() if with_gateway else []
     for account in accounts:
         report.gateways[account.code] = _differences(organisation, account)
     return report

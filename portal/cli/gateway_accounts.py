@@ -1,4 +1,4 @@
-"""`portal gateway-account`: how the gateway accounts stand, and how fast they are called."""
+"""`portal gateway-account`: add accounts, see how they stand, set how fast each is called."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from portal.cli.context import with_app
+from portal.domain.gateway_accounts import AccountPurpose
 
 if TYPE_CHECKING:
     from portal.queries.gateway_accounts import AccountStateRow
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group("gateway-account")
 def gateway_account() -> None:
-    """List the gateway accounts, and set how fast they are called."""
+    """Add and list the gateway accounts, and set how fast they are called."""
 
 
 def _organisation_option(command: Any) -> Any:
@@ -41,9 +42,41 @@ def list_(*, organisation: str, as_json: bool) -> None:
     for row in rows:
         brake = f"  brake: {row['brake_reason']}" if row["brake_reason"] else ""
         click.echo(
-            f"{row['code']}  {row['kind']}  {row['currency']}  {row['per_second']} a second,"
+            f"{row['code']}  {row['kind']}  {row['purpose']}  {row['currency']}"
+            f"  {row['per_second']} a second,"
             f" {row['burst']} at once  breaker {row['breaker']}{brake}"
         )
+
+
+@gateway_account.command()
+@click.argument("code")
+@_organisation_option
+@click.option(
+    "--purpose",
+    required=True,
+    type=click.Choice([one.value for one in AccountPurpose]),
+    help="What goes through it: payments, or notices to payers.",
+)
+@click.option("--currency", help="Currency of the account; that of the organisation if not given.")
+@with_app
+def add(*, code: str, organisation: str, purpose: str, currency: str | None) -> None:
+    """Add the account CODE, by which the gateway knows it."""
+    from portal.clock import now_utc
+    from portal.db import acting_for
+    from portal.domain.users import Actor
+    from portal.queries.organisations import get_organisation_by_code
+    from portal.services.gateway_accounts import add_gateway_account
+
+    owner = get_organisation_by_code(organisation)
+    with acting_for(owner.id):
+        add_gateway_account(
+            code=code,
+            purpose=AccountPurpose(purpose),
+            currency=currency or owner.currency,
+            actor=Actor("operator", None, "command line"),
+            now=now_utc(),
+        )
+    click.echo(f"{code} was added; it is used for {AccountPurpose(purpose).label.lower()}.")
 
 
 @gateway_account.command()
@@ -90,6 +123,7 @@ def _fields(one: AccountStateRow) -> dict[str, Any]:
         "id": public_id("gateway_account", one.id),
         "code": one.code,
         "kind": one.kind,
+        "purpose": one.purpose.value,
         "currency": one.currency,
         "is_active": one.is_active,
         "per_second": f"{one.rate.per_second.normalize():f}",

@@ -60,5 +60,7 @@ def show(*, reminder_id: str, organisation: str) -> None:
         "charged_by": row.charge_number,
         "clauses": row.clause_codes,
         "rule_set_version": row.rule_set_version,
+        "notice": row.notice.value if row.notice else None,
+        "message": public_id("message", row.message_id) if row.message_id else None,
     }
     click.echo(json.dumps(shown, indent=1))

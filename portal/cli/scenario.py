@@ -23,7 +23,7 @@ from portal.queries.disputes import list_answerable_disputes
 from portal.queries.organisations import (
     get_organisation,
     list_bank_accounts,
-    list_gateway_accounts,
+    list_payment_accounts,
 )
 from portal.queries.refunds import list_refundable_payments
 from portal.queries.settlements import list_payouts
@@ -67,6 +67,7 @@ GATEWAY_FIGURES = (
     "charged_twice",
     "refunds",
     "disputes",
+    "notices",
     "refunded_beyond_charge",
     "faults",
 )
@@ -190,7 +191,7 @@ def wait_until_settled(scenario: Scenario) -> None:
         for organisation in scenario.organisations:
             if is_second_look:
                 with transaction(organisation.id):
-                    accounts = [account.id for account in list_gateway_accounts()]
+                    accounts = [account.id for account in list_payment_accounts()]
                     request_events(gateway_account_ids=accounts)
         for organisation in scenario.organisations:
             with acting_for(organisation.id):

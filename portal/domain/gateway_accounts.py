@@ -1,4 +1,4 @@
-"""How fast a gateway account may be called, and how its circuit breaker stands."""
+"""What a gateway account is for, how fast it may be called, and how its breaker stands."""
 
 from decimal import Decimal
 from typing import NamedTuple
@@ -8,6 +8,13 @@ from portal.domain.states import State
 RATE_MIN, RATE_MAX = Decimal("0.001"), Decimal(100_000)
 RATE_DECIMALS_MAX = 3
 BURST_MAX = 1_000_000
+
+
+class AccountPurpose(State):
+    """What goes through a gateway account."""
+
+    PAYMENTS = "payments", "Payments"
+    NOTICES = "notices", "Notices to payers"
 
 
 class BreakerState(State):

@@ -20,6 +20,15 @@ class InboxState(State):
     PARKED = "parked", "Parked"
 
 
+class NoticeState(State):
+    """What became of the notice of a reminder: the state of its message, as its readers say it."""
+
+    READY = "ready", "Waiting"
+    DONE = "done", "Sent"
+    PARKED = "parked", "Parked"
+    WILL_NOT_SEND = "will_not_send", "Will not be sent"
+
+
 class MessageKind(State):
     """What a message asks the gateway for."""
 
@@ -30,6 +39,7 @@ class MessageKind(State):
     DISPUTE_ANSWER = "dispute.respond", "Answer a dispute"
     DISPUTE_ACCEPT = "dispute.accept", "Accept the loss of a dispute"
     DISPUTE_QUERY = "dispute.query", "Ask what became of a dispute"
+    PAYER_REMINDER = "payer.reminder", "Remind a payer"
     CLOSE_DAY = "gateway.close_day", "Close a business day"
     LIST_EVENTS = "gateway.list_events", "Catch up on events"
 
@@ -53,8 +63,10 @@ ASKING_KINDS = (
 )
 # These move money: one is sent again only when the gateway surely has not seen it.
 ORDER_KINDS = (MessageKind.CHARGE, MessageKind.REFUND)
-# These move no money, and a gateway that sees one twice takes it once.
 DISPUTE_ORDER_KINDS = (MessageKind.DISPUTE_ANSWER, MessageKind.DISPUTE_ACCEPT)
+# These move no money, and a gateway that sees one twice takes it once: when it is not known whether
+# one arrived, it is sent again under the same key.
+RESENT_KINDS = (*DISPUTE_ORDER_KINDS, MessageKind.PAYER_REMINDER)
 # The newest form of a payload that this code can read; newer ones wait for newer code.
 PAYLOAD_VERSION = 1
 

@@ -26,6 +26,7 @@ from portal.gateways.values import (
     GatewayUnreachable,
     GatewayUnsupported,
     ItemKind,
+    NoticeOrder,
     PayoutItemReport,
     PayoutReport,
     RefundOrder,
@@ -48,6 +49,7 @@ __all__ = [
     "GatewayUnreachable",
     "GatewayUnsupported",
     "ItemKind",
+    "NoticeOrder",
     "PayoutItemReport",
     "PayoutReport",
     "RefundOrder",
@@ -85,6 +87,12 @@ class Gateway(Protocol):
 
     async def query_dispute(self, order: DisputeOrder) -> GatewayAnswer:
         """Ask what became of a dispute; while it is open that answers `pending`."""
+
+    async def notify(self, order: NoticeOrder) -> GatewayAnswer:
+        """Hand over one notice to its payer; `succeeded` when it was taken, now or before.
+
+        The key names the notice: what comes again under it sends nothing, whatever it says by then.
+        """
 
     async def close_day(self, business_date: date) -> tuple[PayoutReport, ...]:
         """Say that a business date is over and read its payouts; the same when asked again.

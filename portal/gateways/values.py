@@ -43,7 +43,7 @@ class GatewayKind(StrEnum):
 
 
 class AnswerKind(StrEnum):
-    """What one call tells about one charge, refund or dispute.
+    """What one call tells about one charge, refund, dispute or notice.
 
     `not_sent` speaks of that call only: a charge that was unknown before stays unknown.
     """
@@ -158,8 +158,38 @@ class DisputeOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeOrder:
+    """One reminder that a payer is to get; its key and reference were stored before.
+
+    Shape: amount_minor is all that is to be paid: what is open of the invoice, and the fee and the
+    interest, which the document fees_ref charges; pay_to is an IBAN, reference what is to be named.
+    """
+
+    merchant_ref: str
+    idempotency_key: str
+    amount_minor: int
+    currency: str
+    business_date: date
+    level: int
+    sender: str
+    locale: str
+    payer_name: str = field(repr=False)
+    payer_email: str | None = field(repr=False)
+    payer_country: str | None = field(repr=False)
+    invoice_ref: str
+    due_date: date
+    open_minor: int
+    fee_minor: int
+    interest_minor: int
+    fees_ref: str | None
+    fees_due_date: date | None
+    pay_to: str | None
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayAnswer:
-    """What a charge, a refund, a dispute or a status query told.
+    """What a charge, a refund, a dispute, a notice or a status query told.
 
     Shape: fee_minor is what the gateway keeps of the charge, or of its return when returned; a
     refund that failed is declined.

@@ -13,7 +13,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.domain.gateway_accounts import BURST_MAX, RATE_MAX, RATE_MIN
+from portal.domain.gateway_accounts import BURST_MAX, RATE_MAX, RATE_MIN, AccountPurpose
 from portal.models.base import (
     Base,
     CreatedMixin,
@@ -22,7 +22,9 @@ from portal.models.base import (
     Instant,
     OrganisationMixin,
     currency_check,
+    live_index,
     organisation_key,
+    state_check,
 )
 
 
@@ -63,7 +65,7 @@ class NumberSeries(OrganisationMixin, Base):
 
 
 class GatewayAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
-    """An account of the organisation at a payment gateway, with its circuit breaker and its rate.
+    """An account of the organisation at a gateway, with its circuit breaker and its rate.
 
     Shape: a token is one call; `tokens` is what was left at `refilled_at`, which lies in the future
     while the gateway wants to be left alone.
@@ -79,12 +81,21 @@ class GatewayAccount(OrganisationMixin, IdMixin, CreatedMixin, Base):
             f" AND burst BETWEEN 1 AND {BURST_MAX} AND tokens >= 0",
             name="rate_in_range",
         ),
+        # Notices about one debt go out by one way.
+        live_index(
+            "uq_gateway_accounts_notices",
+            "organisation_id",
+            where="purpose = 'notices' AND is_active",
+            unique=True,
+        ),
         currency_check(),
+        state_check("purpose", AccountPurpose),
     )
 
     code: Mapped[str]
     kind: Mapped[str]
     currency: Mapped[Currency]
+    purpose: Mapped[str] = mapped_column(server_default=text("'payments'"))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     troubles_in_a_row: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     open_until: Mapped[datetime | None]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from portal.domain.errors import NotFound
-from portal.domain.gateway_accounts import AccountRate, BreakerState
+from portal.domain.gateway_accounts import AccountPurpose, AccountRate, BreakerState
 from portal.queries.brakes import HOLDS
 from portal.sql import fetch, fetch_one
 
@@ -16,8 +16,9 @@ TOKENS_LEFT = (
     " * GREATEST(0, extract(epoch FROM clock_timestamp() - g.refilled_at)))"
 )
 _SELECT = (
-    "SELECT g.id, g.code, g.kind, g.currency, g.is_active, g.rate_per_second::numeric AS rate,"
-    f" g.burst, floor({TOKENS_LEFT})::int AS calls_left, CASE WHEN g.open_until IS NULL"
+    "SELECT g.id, g.code, g.kind, g.purpose, g.currency, g.is_active,"
+    f" g.rate_per_second::numeric AS rate, g.burst, floor({TOKENS_LEFT})::int AS calls_left,"
+    " CASE WHEN g.open_until IS NULL"
     " THEN 'closed' WHEN g.open_until > clock_timestamp() THEN 'open' ELSE 'probing' END"
     " AS breaker, g.troubles_in_a_row, g.open_until,"
     " CASE WHEN g.refilled_at > clock_timestamp() THEN g.refilled_at END AS rests_until,"
@@ -43,6 +44,7 @@ class AccountStateRow(NamedTuple):
     id: UUID
     code: str
     kind: str
+    purpose: AccountPurpose
     currency: str
     is_active: bool
     rate: AccountRate
@@ -75,6 +77,7 @@ def _account(row: Any) -> AccountStateRow:
         row.id,
         row.code,
         row.kind,
+        AccountPurpose(row.purpose),
         row.currency,
         row.is_active,
         AccountRate(Decimal(row.rate), row.burst),

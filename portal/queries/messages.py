@@ -71,6 +71,11 @@ class OutboxRow(NamedTuple):
         """The dispute it is about, if it is about one."""
         return self.aggregate_id if self.kind.startswith("dispute.") else None
 
+    @property
+    def reminder_id(self) -> UUID | None:
+        """The reminder it tells a payer of, if it tells of one."""
+        return self.aggregate_id if self.kind is MessageKind.PAYER_REMINDER else None
+
 
 class DeliveryRow(NamedTuple):
     """One try to deliver a message."""

@@ -1,10 +1,11 @@
-"""Reading organisations and the accounts they collect through."""
+"""Reading organisations, and the accounts they collect and tell payers through."""
 
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from portal.domain.errors import NotFound
+from portal.domain.gateway_accounts import AccountPurpose
 from portal.sql import fetch_one, fetch_plain
 
 CODES_SHOWN_MAX = 20
@@ -13,6 +14,7 @@ _SELECT = "SELECT id, code, name, currency, zone, locale, holiday_calendar FROM 
 _SELECT_ACCOUNTS = (
     "SELECT id, organisation_id, code, kind, currency, is_active, open_until FROM gateway_accounts"
 )
+FOR_PAYMENTS = f"purpose = '{AccountPurpose.PAYMENTS}'"
 
 
 class OrganisationNotFound(NotFound):
@@ -23,8 +25,8 @@ class OrganisationNotFound(NotFound):
 
 
 class GatewayAccountNotFound(NotFound):
-    """The organisation has no active gateway account in {currency}. Nothing was changed; add one,
-    or use another currency."""
+    """The organisation has no active gateway account in {currency} to collect through. Nothing was
+    changed; add one, or use another currency."""
 
     currency: str
 
@@ -102,8 +104,14 @@ def get_organisation_by_code(organisation_code: str) -> OrganisationRow:
 
 
 def list_gateway_accounts() -> list[GatewayAccountRow]:
-    """List the gateway accounts of the organisation in scope, by code."""
+    """List the gateway accounts of the organisation in scope, whatever they are for, by code."""
     rows = fetch_plain(_SELECT_ACCOUNTS + " ORDER BY code")
+    return [GatewayAccountRow(*row) for row in rows]
+
+
+def list_payment_accounts() -> list[GatewayAccountRow]:
+    """List the gateway accounts that the organisation in scope collects through, by code."""
+    rows = fetch_plain(f"{_SELECT_ACCOUNTS} WHERE {FOR_PAYMENTS} ORDER BY code")
     return [GatewayAccountRow(*row) for row in rows]
 
 
@@ -114,7 +122,8 @@ def get_gateway_account(currency: str) -> GatewayAccountRow:
     Raises: GatewayAccountNotFound.
     """
     row = fetch_one(
-        _SELECT_ACCOUNTS + " WHERE currency = %s AND is_active ORDER BY id LIMIT 1",
+        f"{_SELECT_ACCOUNTS} WHERE currency = %s AND is_active AND {FOR_PAYMENTS}"
+        " ORDER BY id LIMIT 1",
         (currency,),
     )
     if row is None:

@@ -13,6 +13,7 @@ from portal.domain.errors import Invalid
 from portal.domain.payments import STOPPED_REASON
 from portal.domain.rehearsals import REHEARSAL_JOB
 from portal.queries.invoices import document_number
+from portal.queries.organisations import FOR_PAYMENTS
 from portal.queries.payers import is_arranged
 from portal.sql import Population, fetch
 
@@ -192,7 +193,8 @@ def _settlements_to_close(_business_on: date, _parameters: Mapping[str, Any]) ->
     """The gateway accounts, to ask for their payouts, and the settlements not closed yet."""
     return Population(
         "SELECT id, 1 AS version, 0 AS amount_minor, currency, 'gateway_account' AS kind,"
-        " NULL::date AS due_on FROM gateway_accounts WHERE is_active UNION ALL "
+        " NULL::date AS due_on FROM gateway_accounts WHERE is_active"
+        f" AND {FOR_PAYMENTS} UNION ALL "
         "SELECT s.id, s.version, abs(p.net_minor), p.currency, 'payout', NULL FROM settlements s"
         " JOIN payouts p ON p.id = s.payout_id WHERE s.state IN ('open', 'matching', 'balanced')",
         {},

@@ -1,20 +1,27 @@
 """Reading reminders: one with its document and its charge, and those of a document."""
 
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from portal.domain.errors import NotFound
+from portal.domain.messages import NoticeState
 from portal.queries.invoices import document_number
 from portal.sql import fetch, fetch_one
 
+# The message to the payer of reminder n; there is none where nobody could be told.
+NOTICE_JOIN = (
+    " LEFT JOIN messages m"
+    " ON (m.organisation_id, m.aggregate_id, m.sequence) = (n.organisation_id, n.id, 1)"
+)
 _SELECT = (
     f"SELECT n.id, n.invoice_id, {document_number('i')} AS invoice_number, i.issued_on, i.due_on,"
     " n.payer_id, p.name AS payer, n.level, n.reminded_on, n.currency, n.open_minor, n.fee_minor,"
     f" n.interest_minor, n.charge_invoice_id, {document_number('c')} AS charge_number,"
-    " c.due_on AS charge_due_on, n.clause_codes, n.rule_set_version, n.created_at"
+    " c.due_on AS charge_due_on, n.clause_codes, n.rule_set_version, n.created_at,"
+    " m.state AS notice, m.id AS message_id, m.done_at AS notice_at"
     " FROM reminders n JOIN invoices i ON i.id = n.invoice_id JOIN payers p ON p.id = n.payer_id"
-    " LEFT JOIN invoices c ON c.id = n.charge_invoice_id"
+    f" LEFT JOIN invoices c ON c.id = n.charge_invoice_id{NOTICE_JOIN}"
 )
 
 
@@ -24,9 +31,10 @@ class ReminderMissing(NotFound):
 
 
 class ReminderRow(NamedTuple):
-    """A reminder with the document it is about and the charge that it made.
+    """A reminder with the document it is about, the charge that it made, and its notice.
 
-    Shape: the amounts are those of its day, and so the clauses that charged.
+    Shape: the amounts are those of its day, and so the clauses that charged; without an account for
+    notices there was none. `notice_at` is when it was sent, or was found not to be needed.
     """
 
     id: UUID
@@ -48,6 +56,9 @@ class ReminderRow(NamedTuple):
     clause_codes: list[str]
     rule_set_version: int
     created_at: datetime
+    notice: NoticeState | None
+    message_id: UUID | None
+    notice_at: datetime | None
 
     @property
     def days_late(self) -> int:
@@ -68,7 +79,7 @@ def get_reminder(reminder_id: UUID) -> ReminderRow:
     row = fetch_one(f"{_SELECT} WHERE n.id = %s", (reminder_id,))
     if row is None:
         raise ReminderMissing
-    return ReminderRow(*row)
+    return _reminder(row)
 
 
 def list_reminders_of_invoice(invoice_id: UUID) -> list[ReminderRow]:
@@ -77,4 +88,8 @@ def list_reminders_of_invoice(invoice_id: UUID) -> list[ReminderRow]:
         f"{_SELECT} WHERE n.invoice_id = %(id)s OR n.charge_invoice_id = %(id)s ORDER BY n.level",
         {"id": invoice_id},
     )
-    return [ReminderRow(*row) for row in rows]
+    return [_reminder(row) for row in rows]
+
+
+def _reminder(row: Any) -> ReminderRow:
+    return ReminderRow(*row)._replace(notice=NoticeState(row.notice) if row.notice else None)

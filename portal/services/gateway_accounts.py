@@ -1,4 +1,4 @@
-"""The rate of a gateway account: how many calls a second go to it, set by who knows its limit."""
+"""Gateway accounts: added for payments or for notices, and how many calls a second go to each."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,9 +10,13 @@ from portal.domain.gateway_accounts import (
     RATE_DECIMALS_MAX,
     RATE_MAX,
     RATE_MIN,
+    AccountPurpose,
     AccountRate,
 )
+from portal.domain.money import check_currency
 from portal.domain.users import Actor
+from portal.gateways.base import GatewayKind
+from portal.ids import new_id
 from portal.queries.gateway_accounts import (
     TOKENS_LEFT,
     GatewayAccountMissing,
@@ -21,6 +25,7 @@ from portal.queries.gateway_accounts import (
 from portal.queue import ring
 from portal.services.events import record_event
 from portal.services.messages import DELIVERY_BELL
+from portal.services.organisations import find_code_fault
 from portal.sql import execute, fetch_one
 
 
@@ -33,6 +38,73 @@ class RateInvalid(Invalid):
 class RateChanged(Conflict):
     """Somebody else has changed the rate of this account since you looked. Nothing was changed now;
     look at it again, and change what you see then."""
+
+
+class GatewayAccountInvalid(Invalid):
+    """The gateway account cannot be added: {reason}. Nothing was saved; correct it and try
+    again."""
+
+    reason: str
+
+
+class GatewayAccountCodeTaken(Conflict):
+    """There is a gateway account “{account_code}” already. Nothing was saved; choose another
+    code."""
+
+    account_code: str
+
+
+class NoticesAccountThere(Conflict):
+    """The organisation has the gateway account “{account_code}” for notices already, and they go
+    out through one. Nothing was saved."""
+
+    account_code: str
+
+
+def add_gateway_account(
+    *,
+    code: str,
+    purpose: AccountPurpose,
+    currency: str,
+    actor: Actor,
+    now: datetime,
+    kind: GatewayKind = GatewayKind.SANDBOX,
+) -> UUID:
+    """Add a gateway account to the organisation in scope; from now on it is used.
+
+    Raises: GatewayAccountInvalid; CurrencyUnknown; GatewayAccountCodeTaken; NoticesAccountThere.
+    """
+    if fault := find_code_fault(code):
+        raise GatewayAccountInvalid(reason=fault, field="code")
+    check_currency(currency)
+    account_id = new_id()
+    with transaction():
+        added = execute(
+            "INSERT INTO gateway_accounts (organisation_id, id, code, kind, currency, purpose)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (current_organisation_id(), account_id, code, kind.value, currency, purpose.value),
+        )
+        if not added:
+            raise _why_not_added(code, purpose)
+        record_event(
+            "gateway_account.added",
+            account_id,
+            actor=actor,
+            now=now,
+            details={"code": code, "kind": kind.value, "purpose": purpose.value},
+        )
+    return account_id
+
+
+def _why_not_added(code: str, purpose: AccountPurpose) -> Conflict:
+    """Say what stands in the way; a code may be taken by an account that is not seen from here."""
+    there = fetch_one(
+        "SELECT code FROM gateway_accounts WHERE purpose = %s AND is_active",
+        (AccountPurpose.NOTICES.value,),
+    )
+    if there is None or purpose is not AccountPurpose.NOTICES or there.code == code:
+        return GatewayAccountCodeTaken(account_code=code)
+    return NoticesAccountThere(account_code=there.code)
 
 
 def set_account_rate(

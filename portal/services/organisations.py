@@ -135,16 +135,22 @@ def _add_accounts(organisation_id: UUID, code: str, name: str, currency: str, ib
     )
 
 
-def _check_code(code: str) -> None:
+def find_code_fault(code: str) -> str | None:
+    """Say what is wrong with the code of an organisation or of an account; None if nothing is."""
     is_plain = code.isascii() and code.replace("_", "").replace("-", "").isalnum()
     starts_well = code[:1].isalpha() and code == code.lower()
     is_sized = CODE_CHARACTERS_MIN <= len(code) <= CODE_CHARACTERS_MAX
-    if not (is_plain and starts_well and is_sized):
-        raise OrganisationInvalid(
-            field="code",
-            reason=f"the code “{code[:40]}” must have 2 to {CODE_CHARACTERS_MAX} small letters,"
-            " digits, - or _, and begin with a letter",
-        )
+    if is_plain and starts_well and is_sized:
+        return None
+    return (
+        f"the code “{code[:40]}” must have 2 to {CODE_CHARACTERS_MAX} small letters, digits, - or"
+        " _, and begin with a letter"
+    )
+
+
+def _check_code(code: str) -> None:
+    if fault := find_code_fault(code):
+        raise OrganisationInvalid(field="code", reason=fault)
 
 
 def _check_name(name: str) -> None:

@@ -8,6 +8,7 @@ from portal.db import current_organisation_id, transaction
 from portal.domain.payers import name_sort_key
 from portal.domain.users import Actor
 from portal.ids import new_id
+from portal.queries.organisations import FOR_PAYMENTS
 from portal.sql import fetch_plain, stage_rows
 
 _PAYER_COLUMNS = {
@@ -66,7 +67,7 @@ WITH added AS (
   JOIN payers p ON p.external_ref = n.payer_ref AND NOT p.is_default
   JOIN LATERAL (
     SELECT id FROM gateway_accounts g
-    WHERE g.currency = n.currency AND g.is_active ORDER BY id LIMIT 1
+    WHERE g.currency = n.currency AND g.is_active AND {FOR_PAYMENTS} ORDER BY id LIMIT 1
   ) a ON true
   ORDER BY n.place
   ON CONFLICT DO NOTHING RETURNING id

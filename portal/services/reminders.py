@@ -16,6 +16,7 @@ from portal.queries.invoices import document_number
 from portal.queries.populations import DISPUTED, LEFT_OUT_SENTENCES
 from portal.services.events import record_events
 from portal.services.invoices import Draft, book_charges, facts_of_draft, read_documents
+from portal.services.notices import write_notices
 from portal.services.outcomes import ItemResult
 from portal.services.rulesets import load_rule_set
 from portal.services.traces import record_traces
@@ -90,7 +91,8 @@ def remind_invoices(
     """Remind of overdue invoices, each one level higher than before, and charge what was agreed.
 
     Shape: one result per id, in id order; its amount is what is open. What is paused or has not
-    reached its next level is filtered, with the clause or the reason.
+    reached its next level is filtered, with the clause or the reason. With each reminder the
+    message to its payer is written, where the organisation has an account for notices.
     Raises: IssuedBeforeLast.
     """
     with transaction():
@@ -227,7 +229,7 @@ def _write(
             strict=True,
         )
     )
-    _write_rows(notices, charges, version, on)
+    write_notices(_write_rows(notices, charges, version, on))
     record_events((("invoice.reminded", each.draft.id) for each in notices), actor=actor, now=now)
     record_traces(
         (
@@ -247,13 +249,14 @@ def _write(
 
 def _write_rows(
     notices: Sequence[_Notice], charges: Mapping[UUID, UUID], version: int, on: date
-) -> None:
+) -> list[UUID]:
+    ids = [new_id() for _ in notices]
     stage_rows(
         "staged_reminders",
         _COLUMNS,
         (
             (
-                new_id(),
+                reminder_id,
                 each.draft.id,
                 each.draft.payer_id,
                 each.reached.level,
@@ -266,7 +269,7 @@ def _write_rows(
                 [charge.code for charge in each.charges],
                 version,
             )
-            for each in notices
+            for reminder_id, each in zip(ids, notices, strict=True)
         ),
     )
     execute(
@@ -274,6 +277,7 @@ def _write_rows(
         " SELECT %s, s.* FROM pg_temp.staged_reminders s",
         (current_organisation_id(),),
     )
+    return ids
 
 
 def _draft_charge(

@@ -8,9 +8,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from portal.db import transaction
+from portal.domain.gateway_accounts import AccountPurpose
 from portal.domain.invoices import InvoiceKind
 from portal.domain.users import PORTAL
 from portal.services.deposits import record_deposit
+from portal.services.gateway_accounts import add_gateway_account
 from portal.services.invoices import NewInvoice, NewLine, draft_invoices
 from portal.services.organisations import add_organisation
 from portal.services.payers import NewMandate, NewPayer, add_mandates, add_payers
@@ -146,6 +148,13 @@ def _seed_organisation(
         now=now,
     )
     with transaction(organisation_id):
+        add_gateway_account(
+            code=f"{sample.code}-notices",
+            purpose=AccountPurpose.NOTICES,
+            currency=sample.currency,
+            actor=PORTAL,
+            now=now,
+        )
         payers = list(_invent_payers(sample, max(3, invoices_count // INVOICES_PER_PAYER), chance))
         add_payers(payers, actor=PORTAL, now=now)
         add_mandates(_invent_mandates(sample, payers, chance, on), actor=PORTAL, now=now)

@@ -9,6 +9,7 @@ import pytest
 from portal.ids import new_id, public_id
 from tests.api.conftest import Machine, problem_of
 from tests.factories import make_issued_invoice
+from tests.services.noticing import make_told, message_of
 from tests.services.reminding import make_reminder, make_reminders, remind_as_agreed
 
 
@@ -43,6 +44,22 @@ def test_reminders_are_found_by_what_they_are_about(machine: Machine) -> None:
     assert levels == [1, 1, 2, 3]
     days = machine.read(f"/reminders?day[lte]={first.reminded_on}")["items"]
     assert len(days) == 2
+
+
+def test_a_reminder_says_what_became_of_its_notice(machine: Machine) -> None:
+    (untold,) = make_reminders(1)
+    (told,) = make_told("done")
+
+    shown = machine.read(f"/reminders/{public_id('reminder', told.id)}")
+    message_id = public_id("message", message_of(told).id)
+    assert (shown["notice"], shown["message_id"]) == ("done", message_id)
+    assert machine.read(f"/messages/{message_id}")["kind"] == "payer.reminder"
+    none = machine.read(f"/reminders/{public_id('reminder', untold.id)}")
+    assert (none["notice"], none["message_id"]) == (None, None)
+    listed = {one["id"]: one["notice"] for one in machine.read("/reminders")["items"]}
+    assert listed == {shown["id"]: "done", none["id"]: None}
+    (found,) = machine.read("/reminders?notice=none")["items"]
+    assert found["id"] == none["id"]
 
 
 def test_reminders_of_others_do_not_exist(machine: Machine, other_organisation: UUID) -> None:

@@ -17,6 +17,7 @@ from portal.queue import open_queue, open_redis
 from tests.factories import make_organisation
 from tests.services.books import rows
 from tests.services.collecting import Case, case_of, make_case, run_together
+from tests.services.noticing import make_notices_account
 
 URL = "/api/v1/webhooks/harbour"
 
@@ -199,6 +200,19 @@ def test_an_unknown_account_is_not_there(
 
     assert answer.status_code == 404
     assert "atlantis" in answer.get_json()["detail"]
+
+
+def test_an_account_for_notices_reports_no_payments(
+    configured: Flask, client: FlaskClient, case: Case
+) -> None:
+    make_notices_account()
+    raw = json.dumps(body_of(case)).encode()
+    headers = sign(configured, raw, account="harbour-notices")
+
+    answer = client.post(URL.replace("harbour", "harbour-notices"), data=raw, headers=headers)
+
+    assert answer.status_code == 404
+    assert stored() == []
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ from tests.factories import (
     make_succeeded_payment,
 )
 from tests.services.disputing import make_dispute
+from tests.services.noticing import make_told
 from tests.services.refunding import make_refund
 from tests.services.reminding import make_reminders
 from tests.web.conftest import make_worked_run
@@ -239,7 +240,7 @@ def _fill_refunds(world: World) -> None:
         make_refund("succeeded"),
         make_refund("failed"),
     ]
-    world.rows["reminders"] = make_reminders(2)
+    world.rows["reminders"] = [*make_reminders(1), *make_told("parked", "done")]
     world.rows["disputes"] = [
         make_dispute("needs_response"),
         make_dispute("under_review"),

@@ -10,7 +10,8 @@ from flask import Flask
 from portal.ids import public_id
 from tests.commands import portal
 from tests.factories import make_issued_invoice
-from tests.services.reminding import make_reminder, remind_as_agreed
+from tests.services.noticing import make_told, message_of
+from tests.services.reminding import make_reminder, make_reminders, remind_as_agreed
 
 
 def test_reminders_are_listed_and_shown(organisation: UUID, app: Flask) -> None:
@@ -32,6 +33,21 @@ def test_reminders_are_listed_and_shown(organisation: UUID, app: Flask) -> None:
     assert [shown[name] for name in ("open", "fee", "interest", "owed")] == [
         "119.00", "5.89", "0.00", "124.89",
     ]  # fmt: skip
+
+
+def test_it_says_what_became_of_a_notice(organisation: UUID, app: Flask) -> None:
+    (untold,) = make_reminders(1)
+    (told,) = make_told("done")
+
+    shown = json.loads(portal(app, "reminder", "show", public_id("reminder", told.id))[1])
+    assert shown["notice"] == "done"
+    assert shown["message"] == public_id("message", message_of(told).id)
+    status, out, _ = portal(app, "message", "show", shown["message"])
+    assert (status, json.loads(out)["kind"]) == (0, "payer.reminder")
+    shown = json.loads(portal(app, "reminder", "show", public_id("reminder", untold.id))[1])
+    assert (shown["notice"], shown["message"]) == (None, None)
+    status, out, _ = portal(app, "reminder", "list", "notice:done", "--json")
+    assert [one["id"] for one in json.loads(out)] == [public_id("reminder", told.id)]
 
 
 def test_wrong_input_is_answered_with_a_sentence(

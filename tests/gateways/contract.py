@@ -20,6 +20,7 @@ from portal.gateways.base import (
     GatewayAnswer,
     GatewayEvent,
     ItemKind,
+    NoticeOrder,
     PayoutReport,
     call_all,
 )
@@ -36,6 +37,12 @@ class Bench(Protocol):
 
     def order(self, wish: str) -> ChargeOrder:
         """Make an order that will be `approved`, `declined` or `returned`."""
+
+    def notice(self) -> NoticeOrder:
+        """Make a notice that nobody made before."""
+
+    async def told(self) -> list[tuple[str, str, int]]:
+        """List what its own record says went out: reference, name and amount of each notice."""
 
     async def wait_event(self, kind: EventKind, merchant_ref: str) -> GatewayEvent:
         """Wait for a pushed event and verify its signature."""
@@ -242,6 +249,37 @@ async def listed_events_are_the_pushed_ones(bench: Bench) -> None:
     assert events == (pushed,)
 
 
+async def a_notice_goes_out_once_however_often_it_comes(bench: Bench) -> None:
+    """One key is one notice, also when several sends are under way; and it moves no money."""
+    order = bench.notice()
+    async with bench.open() as gateway:
+        answers = await call_all(gateway.notify, [order] * 8, 8)
+        assert await gateway.list_effects() == ()
+    assert {answer.kind for answer in answers} == {AnswerKind.SUCCEEDED}
+    assert await bench.told() == [(order.merchant_ref, order.payer_name, order.amount_minor)]
+
+
+async def a_notice_that_comes_again_with_other_words_was_taken_before(bench: Bench) -> None:
+    """What it says is read anew for each try; whatever it is by then, nobody is told twice."""
+    order = bench.notice()
+    async with bench.open() as gateway:
+        await gateway.notify(order)
+        answer = await gateway.notify(replace(order, payer_name="Somebody Else"))
+    assert answer.kind == AnswerKind.SUCCEEDED
+    assert answer.error
+    assert await bench.told() == [(order.merchant_ref, order.payer_name, order.amount_minor)]
+
+
+async def a_used_reference_under_another_key_tells_nobody(bench: Bench) -> None:
+    """A reference names one notice for ever."""
+    order = bench.notice()
+    async with bench.open() as gateway:
+        await gateway.notify(order)
+        answer = await gateway.notify(replace(order, idempotency_key="another-key-entirely"))
+    assert answer.kind in (AnswerKind.UNKNOWN, AnswerKind.MISMATCH)
+    assert len(await bench.told()) == 1
+
+
 def assert_adds_up(payout: PayoutReport) -> None:
     """Check a payout against its own items."""
     assert payout.net_minor == payout.gross_minor - payout.fee_minor
@@ -265,4 +303,7 @@ CASES: tuple[Callable[[Bench], Coroutine[Any, Any, None]], ...] = (
     a_returned_charge_is_told_and_set_off,
     effects_are_the_sum_of_what_succeeded,
     listed_events_are_the_pushed_ones,
+    a_notice_goes_out_once_however_often_it_comes,
+    a_notice_that_comes_again_with_other_words_was_taken_before,
+    a_used_reference_under_another_key_tells_nobody,
 )

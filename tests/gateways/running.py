@@ -22,6 +22,7 @@ from portal.gateways.base import (
     EventKind,
     GatewayAccess,
     GatewayEvent,
+    NoticeOrder,
     open_gateway,
     read_event,
 )
@@ -114,6 +115,15 @@ class SandboxBench:
         """Make an order with the magic amount of a wish."""
         return make_order(amount_minor=AMOUNTS[wish])
 
+    def notice(self) -> NoticeOrder:
+        """Make a notice that nobody made before."""
+        return make_notice()
+
+    async def told(self) -> list[tuple[str, str, int]]:
+        """List what the record says went out."""
+        found = await asyncio.to_thread(read_notices, self.sandbox, self.account_code)
+        return [(one["merchant_ref"], one["payer_name"], one["amount_minor"]) for one in found]
+
     async def wait_event(self, kind: EventKind, merchant_ref: str) -> GatewayEvent:
         """Wait for a pushed event and verify it."""
         needles = (f'"type":"{kind}"', f'"{merchant_ref}"')
@@ -137,6 +147,46 @@ def make_order(**over: Any) -> ChargeOrder:
         "invoice_total_minor": None,
     }
     return ChargeOrder(**fields | over)
+
+
+def make_notice(open_minor: int = 1_77700, **over: Any) -> NoticeOrder:
+    """Make a valid notice that nobody made before."""
+    number = next(numbers)
+    fields: dict[str, Any] = {
+        "merchant_ref": f"reminder-{os.getpid()}-{number}",
+        "idempotency_key": f"key-of-reminder-{os.getpid()}-{number}",
+        "amount_minor": open_minor,
+        "currency": "EUR",
+        "business_date": date(2026, 11, 20),
+        "level": 1,
+        "sender": "Harbour City",
+        "locale": "de_DE",
+        "payer_name": "Ada Abendroth",
+        "payer_email": "ada@example.org",
+        "payer_country": "DE",
+        "invoice_ref": f"INV-2026-{number:06d}",
+        "due_date": date(2026, 11, 2),
+        "open_minor": open_minor,
+        "fee_minor": 0,
+        "interest_minor": 0,
+        "fees_ref": None,
+        "fees_due_date": None,
+        "pay_to": None,
+        "reference": f"INV-2026-{number:06d}",
+    }
+    return NoticeOrder(**fields | over)
+
+
+def read_notices(
+    sandbox: Sandbox, account_code: str, *, after: str = "0", secret: str = SECRET
+) -> list[dict[str, Any]]:
+    """Read the gateway's own record of the notices it took for an account, all pages of it."""
+    path = f"/v1/accounts/{account_code}/notices?limit=50&after={after}"
+    found = ask(sandbox, path, secret=derive_key(secret, account_code, "api"))
+    notices: list[dict[str, Any]] = found["notices"]
+    if found["cursor"] is None:
+        return notices
+    return notices + read_notices(sandbox, account_code, after=found["cursor"], secret=secret)
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ from flask import Flask
 from jobs import message_delivery
 from jobs.gateway_calls import Account, Answers, Parcel
 from jobs.message_delivery import drain_messages
+from jobs.message_parcels import lease_parcel
 from portal.config import Config
 from portal.db import acting_for, transaction
 from portal.domain.messages import MessageKind
@@ -96,7 +97,7 @@ def effects_of(sandbox: Sandbox) -> int:
 
 def lease(account: Account, config: Config) -> Parcel:
     with acting_for(account.organisation_id):
-        return message_delivery._lease(account, config)[1]
+        return lease_parcel(account, config)[1]
 
 
 def write(account: Account, parcel: Parcel, answers: Answers, config: Config) -> None:

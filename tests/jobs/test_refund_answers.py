@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from jobs import message_delivery
 from jobs.gateway_calls import Account
 from jobs.message_delivery import drain_messages
+from jobs.message_parcels import lease_parcel
 from portal.config import Config
 from portal.db import acting_for, transaction
 from portal.queries.checks import compare_with_gateway, list_our_attempts
@@ -132,7 +132,7 @@ def test_a_dead_workers_refund_is_asked_for_and_not_sent_again(
 ) -> None:
     refund_id = refunded(collected(), 77700)
     with acting_for(account.organisation_id):
-        _, parcel = message_delivery._lease(account, config)
+        _, parcel = lease_parcel(account, config)
     assert len(parcel.refunds) == 1
     expire("messages")
 

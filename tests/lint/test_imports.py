@@ -85,6 +85,7 @@ LAW: dict[str, tuple[str, ...]] = {
         "portal.gateways",
         "portal.queue",
     ),
+    "jobs.message_parcels": (*JOBS, "jobs", "portal.config", "portal.db"),
     "jobs.dispute_answers": (*JOBS, "jobs", "portal.config", "portal.db", "portal.gateways"),
     "jobs.refund_answers": (*JOBS, "jobs", "portal.config", "portal.db", "portal.gateways"),
     "jobs.schedule": (*JOBS, "jobs", "portal.core", "portal.config", "portal.db", "portal.queue"),

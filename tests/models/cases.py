@@ -255,7 +255,13 @@ RUNS = {
 ORGANISATIONS = {
     "ck_organisations_code_plain": Copy("organisations", {"code": "'Not Plain'"}),
     "uq_organisations_code": Copy("organisations", {}),
-    "uq_gateway_accounts_code": Copy("gateway_accounts", {}),
+    "uq_gateway_accounts_code": Copy("gateway_accounts", {}, "purpose = 'payments'"),
+    "uq_gateway_accounts_notices": Copy(
+        "gateway_accounts", {"code": "'another'"}, "purpose = 'notices' AND is_active"
+    ),
+    "ck_gateway_accounts_purpose_known": Copy(
+        "gateway_accounts", {"code": "'another'", "purpose": "'poems'"}
+    ),
     "ck_gateway_accounts_rate_in_range": Copy(
         "gateway_accounts", {"code": "'another'", "rate_per_second": "'NaN'"}
     ),

@@ -16,6 +16,7 @@ from tests import books
 from tests.factories import NOW, gateway_account_of, insert_row, make_open_case, make_run
 from tests.models.breaking import refused_by
 from tests.models.cases import CASES
+from tests.services.noticing import make_notices_account
 
 # Targets of composite foreign keys: the primary key refuses a second row before they could.
 # Unique because a foreign key needs it; what is behind the id cannot make it less so.
@@ -27,6 +28,7 @@ def write_the_rest(organisation: UUID) -> None:
     run = make_run(request_key="once", job="payment_collection")
     make_run(repeats_id=run.id, state="completed")
     account = gateway_account_of()
+    make_notices_account()
     user_id = new_id()
     with transaction(organisation):
         insert_row(

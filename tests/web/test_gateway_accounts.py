@@ -123,7 +123,7 @@ def test_another_organisations_account_is_not_there(
 def test_the_command_lists_and_sets(organisation: UUID, app: Flask) -> None:
     status, out, err = portal(app, "gateway-account", "list")
     assert (status, err) == (0, "")
-    assert "harbour  sandbox  EUR  1000 a second, 2000 at once  breaker closed" in out
+    assert "harbour  sandbox  payments  EUR  1000 a second, 2000 at once  breaker closed" in out
     rate = ("gateway-account", "rate", "harbour", "--burst", "4", "--per-second")
     assert portal(app, *rate, "0.5")[:2] == (
         0, "harbour is called 0.5 times a second, 4 at once.\n"
@@ -133,3 +133,28 @@ def test_the_command_lists_and_sets(organisation: UUID, app: Flask) -> None:
     assert portal(app, *rate, "fast")[0] == 2
     nobody = ("gateway-account", "rate", "nobody", "--burst", "4", "--per-second", "1")
     assert portal(app, *nobody)[0] == 4
+
+
+def test_the_command_adds_an_account_for_notices(
+    signed_in: FlaskClient, organisation: UUID, app: Flask
+) -> None:
+    add = ("gateway-account", "add", "harbour-notices", "--purpose")
+
+    status, out, err = portal(app, *add, "notices")
+
+    assert (status, err) == (0, "")
+    assert out == "harbour-notices was added; it is used for notices to payers.\n"
+    listed = portal(app, "gateway-account", "list")[1]
+    assert "harbour-notices  sandbox  notices  EUR" in listed
+    (row,) = rows("SELECT purpose, currency FROM gateway_accounts WHERE code = 'harbour-notices'")
+    assert row == ("notices", "EUR")
+    found = {
+        one.find("th").text: one.text for one in read(signed_in, LIST).find("tbody").find_all("tr")
+    }
+    assert "Notices to payers" in found["harbour-notices"]
+    assert "Payments" in found["harbour"]
+    status, _, err = portal(app, "gateway-account", "add", "more", "--purpose", "notices")
+    assert status == 5
+    assert "has the gateway account “harbour-notices” for notices already" in err
+    assert portal(app, *add, "poems")[0] == 2
+    assert portal(app, "gateway-account", "add", "No Code", "--purpose", "payments")[0] == 2

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from uuid import UUID
 
 from flask.testing import FlaskClient
 
+from portal.domain.users import Role
 from portal.ids import public_id
 from tests.factories import make_issued_invoice, read_row
+from tests.services.noticing import make_told, message_of
 from tests.services.reminding import make_reminder, make_reminders, remind_as_agreed
-from tests.web.forms import read
+from tests.web.conftest import sign_in
+from tests.web.forms import read, send
 
 
 def test_a_notice_says_what_is_owed_and_for_what(
@@ -85,3 +89,75 @@ def test_reminders_of_others_do_not_exist(
         assert missing.status_code == 404
         assert "There is no such reminder here" in missing.text
     assert len(read(signed_in, "/reminders").rows) == 1
+
+
+SAID = {
+    "ready": "Waiting",
+    "done": "Sent on 24 Mar 2026",
+    "parked": "Parked It could not be delivered; a person decides about its message.",
+    "will_not_send": "Will not be sent Before it left, nothing was open any more",
+}
+
+
+def test_a_reminder_says_what_became_of_its_notice(
+    signed_in: FlaskClient, organisation: UUID
+) -> None:
+    (untold,) = make_reminders(1)
+    for state, reminder in zip(SAID, make_told(*SAID), strict=True):
+        found = read(signed_in, f"/reminders/{public_id('reminder', reminder.id)}")
+        facts = " ".join(found.find("section", id="facts").text.split())
+        assert SAID[state] in facts, state
+        address = f"/messages/{public_id('message', message_of(reminder).id)}"
+        assert found.find_all("a", href=address)
+        message = read(signed_in, address)
+        assert message.find("h1").text == "Remind a payer"
+        assert message.find_all("a", href=f"/reminders/{public_id('reminder', reminder.id)}")
+    found = read(signed_in, f"/reminders/{public_id('reminder', untold.id)}")
+    assert "No notice was sent: there was no gateway account for notices." in found.text
+    assert not [one for one in found.find_all("a") if "/messages/" in one.attributes["href"]]
+
+
+def test_who_may_not_see_messages_reads_what_became_of_it_without_a_link(
+    client: FlaskClient, organisation: UUID, add_person: Callable[..., str]
+) -> None:
+    (reminder,) = make_told("parked")
+    sign_in(client, add_person(Role.CLERK))
+    found = read(client, f"/reminders/{public_id('reminder', reminder.id)}")
+    assert "It could not be delivered" in found.text
+    links = [one.attributes["href"] for one in found.find("main").find_all("a")]
+    may_see = client.get("/messages").status_code == 200
+    assert any("/messages/" in each for each in links) is may_see
+
+
+def test_reminders_are_found_by_what_became_of_their_notices(
+    signed_in: FlaskClient, organisation: UUID
+) -> None:
+    make_reminders(2)
+    make_told(*SAID, "done")
+
+    def count(*states: str) -> int:
+        wanted = "&".join(f"notice={state}" for state in states)
+        return len(read(signed_in, f"/reminders?{wanted}").rows)
+
+    assert [count(state) for state in SAID] == [1, 2, 1, 1]
+    assert count("none") == 2
+    assert count("parked", "none") == 3
+    assert "Parked" in read(signed_in, "/reminders?notice=parked").rows[0]
+    kinds = read(signed_in, "/messages?kind=payer.reminder")
+    assert len(kinds.rows) == 5
+    assert "Remind a payer" in kinds.rows[0]
+
+
+def test_a_parked_notice_is_sent_again_or_withdrawn_by_a_person(
+    signed_in: FlaskClient, organisation: UUID
+) -> None:
+    first, second = make_told("parked", "parked")
+    again = f"/messages/{public_id('message', message_of(first).id)}/send"
+    assert "by the state of the invoice and its payer" in read(signed_in, again).text
+    assert send(signed_in, read(signed_in, again), again).status_code == 303
+    away = f"/messages/{public_id('message', message_of(second).id)}/withdraw"
+    page = read(signed_in, away)
+    assert "The reminder stays written, and what it charged is still owed" in page.text
+    assert send(signed_in, page, away, reason="Told on the telephone.").status_code == 303
+
+    assert [message_of(one).state for one in (first, second)] == ["ready", "will_not_send"]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import date
 from http import HTTPStatus
 from typing import Any
@@ -30,6 +31,7 @@ from portal.gateways.values import (
     GatewayAnswer,
     GatewayEvent,
     GatewayUnreachable,
+    NoticeOrder,
     PayoutReport,
     RefundOrder,
 )
@@ -101,6 +103,27 @@ class SandboxGateway:
         """Ask what became of a dispute."""
         outcome = await self._http.get(self._dispute(order), {})
         return _answer_to_question(outcome, "dispute", order.merchant_ref)
+
+    async def notify(self, order: NoticeOrder) -> GatewayAnswer:
+        """Hand over one notice under its own key."""
+        body = asdict(order)
+        key = body.pop("idempotency_key")
+        outcome = await self._http.post(
+            f"{self._root}/notices",
+            {
+                name: each.isoformat() if isinstance(each, date) else each
+                for name, each in body.items()
+            },
+            idempotency_key=key,
+        )
+        if isinstance(outcome, Reply) and error_code(outcome.body) == "idempotency_key_reused":
+            # What it says is read anew for each try: an earlier one was taken.
+            return GatewayAnswer(
+                AnswerKind.SUCCEEDED,
+                http_status=outcome.status,
+                error="it was taken at an earlier try, as things stood then",
+            )
+        return _answer_to(order, outcome)
 
     async def close_day(self, business_date: date) -> tuple[PayoutReport, ...]:
         """Say that a business date is over and read its payouts."""
@@ -201,7 +224,7 @@ def _answer_to_question(outcome: Reply | Trouble, noun: str, merchant_ref: str) 
 
 
 def _answer_to(
-    order: ChargeOrder | RefundOrder | DisputeOrder, outcome: Reply | Trouble
+    order: ChargeOrder | RefundOrder | DisputeOrder | NoticeOrder, outcome: Reply | Trouble
 ) -> GatewayAnswer:
     if isinstance(outcome, Trouble):
         return troubled(outcome, outcome.kind)

@@ -35,12 +35,14 @@ LINGER_OFF = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
 Asked = TypeVar("Asked", bound=AskedOrder)
 
 
-class Ordering(ABC, Generic[Asked]):
-    """POST and GET of the orders of one noun."""
+class Taking(ABC, Generic[Asked]):
+    """POST of the orders of one noun."""
 
     noun: ClassVar[str]
     # What the delays of this noun are drawn by, so that each noun has its own.
     drawn_by: ClassVar[str]
+    # How far an order is once it was taken.
+    taken_as: ClassVar[str] = "pending"
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -55,22 +57,6 @@ class Ordering(ABC, Generic[Asked]):
     @abstractmethod
     def accept(self, connection: sqlite3.Connection, asked: Asked, now: float) -> Accepted:
         """Record an order once."""
-
-    @abstractmethod
-    def find(
-        self,
-        connection: sqlite3.Connection,
-        account_code: str,
-        merchant_ref: str,
-        *,
-        late_seconds: float,
-        now: float,
-    ) -> sqlite3.Row | None:
-        """Find an order by the merchant's reference, unless it is still hidden by a fault."""
-
-    @abstractmethod
-    def payload(self, row: sqlite3.Row) -> dict[str, Any]:
-        """Say what is known of an order, as events carry it."""
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """Take an order: durable first, then 202, or whatever goes wrong with it."""
@@ -89,10 +75,54 @@ class Ordering(ABC, Generic[Asked]):
             status, message = REFUSALS[taken.refused]
             raise Refused(status, taken.refused, message, is_noted=True)
         if taken.fault is None:
-            return _accepted(asked, taken)
+            return _accepted(asked, taken, self.taken_as)
         if taken.fault == Fault.AMOUNT_MISMATCH:
-            return _accepted(asked, taken, amount_minor=asked.amount_minor + 1)
+            return _accepted(asked, taken, self.taken_as, amount_minor=asked.amount_minor + 1)
         return await _answer_badly(desk, request, taken.fault)
+
+    def _asked(self, account_code: str, headers: Any, raw: bytes) -> Asked:
+        desk = self._desk
+        try:
+            body = read_json(raw)
+            merchant_ref = text_of(body, "merchant_ref", length_max=100)
+            least, most = desk.delay_ms_range
+            delay = draw(desk.seed, self.drawn_by, merchant_ref) % (most - least + 1) + least
+            key = {"Idempotency-Key": headers.get("Idempotency-Key")}
+            common = {
+                "account_code": account_code,
+                "merchant_ref": merchant_ref,
+                "idempotency_key": text_of(key, "Idempotency-Key"),
+                # Secrets go into the hash only: a record of a gateway keeps no means to pay.
+                "request_hash": hashlib.sha256(canonical(body)).digest(),
+                "amount_minor": amount_of(body, "amount_minor", least=1),
+                "currency": currency_of(body),
+                "business_date": day_of(body, "business_date").isoformat(),
+                "delay_seconds": delay / 1_000,
+            }
+            return self.read(body, common)
+        except ValueError as error:
+            message = f"This is not a {self.noun}: {error}."
+            raise Refused(400, "request_malformed", message) from None
+
+
+class Ordering(Taking[Asked]):
+    """POST of the orders of one noun, and GET of what became of each."""
+
+    @abstractmethod
+    def find(
+        self,
+        connection: sqlite3.Connection,
+        account_code: str,
+        merchant_ref: str,
+        *,
+        late_seconds: float,
+        now: float,
+    ) -> sqlite3.Row | None:
+        """Find an order by the merchant's reference, unless it is still hidden by a fault."""
+
+    @abstractmethod
+    def payload(self, row: sqlite3.Row) -> dict[str, Any]:
+        """Say what is known of an order, as events carry it."""
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Tell what became of an order."""
@@ -123,30 +153,6 @@ class Ordering(ABC, Generic[Asked]):
             }
         )
 
-    def _asked(self, account_code: str, headers: Any, raw: bytes) -> Asked:
-        desk = self._desk
-        try:
-            body = read_json(raw)
-            merchant_ref = text_of(body, "merchant_ref", length_max=100)
-            least, most = desk.delay_ms_range
-            delay = draw(desk.seed, self.drawn_by, merchant_ref) % (most - least + 1) + least
-            key = {"Idempotency-Key": headers.get("Idempotency-Key")}
-            common = {
-                "account_code": account_code,
-                "merchant_ref": merchant_ref,
-                "idempotency_key": text_of(key, "Idempotency-Key"),
-                # Secrets go into the hash only: a record of a gateway keeps no means to pay.
-                "request_hash": hashlib.sha256(canonical(body)).digest(),
-                "amount_minor": amount_of(body, "amount_minor", least=1),
-                "currency": currency_of(body),
-                "business_date": day_of(body, "business_date").isoformat(),
-                "delay_seconds": delay / 1_000,
-            }
-            return self.read(body, common)
-        except ValueError as error:
-            message = f"This is not a {self.noun}: {error}."
-            raise Refused(400, "request_malformed", message) from None
-
 
 def canonical(body: dict[str, Any]) -> bytes:
     """Write a body so that the same content gives the same bytes."""
@@ -176,13 +182,13 @@ def _status_of(taken: Accepted) -> int:
 
 
 def _accepted(
-    asked: AskedOrder, taken: Accepted, *, amount_minor: int | None = None
+    asked: AskedOrder, taken: Accepted, status: str, *, amount_minor: int | None = None
 ) -> web.Response:
     """Answer a new and a replayed order alike: what was said first is said again."""
     return answered(
         {
             "id": taken.gateway_ref,
-            "status": "pending",
+            "status": status,
             "merchant_ref": asked.merchant_ref,
             "amount_minor": amount_minor or asked.amount_minor,
             "currency": asked.currency,

@@ -1,4 +1,4 @@
-"""What the gateway's own record of charges and of refunds has in common: an order is taken once."""
+"""What the gateway's own record of all orders has in common: each one is taken once."""
 
 import hashlib
 import sqlite3
@@ -8,7 +8,7 @@ from typing import Literal
 
 from portal.gateways.sandbox.profile import BEFORE_FAULTS, Fault, Outcome
 
-OrderTable = Literal["charges", "refunds"]
+OrderTable = Literal["charges", "refunds", "notices"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,9 @@ Magic amounts end, in minor units, in one of these five digits (777.01 means no 
     77721  approved, disputed one business date later; an answer wins it
     77722  approved, disputed one business date later; lost whatever is answered
 
-A refund of such an amount meets the same, but is never returned or disputed. A dispute is answered
-within three days of business dates, or it is lost.
+A refund of such an amount meets the same, but is never returned or disputed; a notice about it
+meets only what goes wrong on the wire. A dispute is answered within three days of business dates,
+or it is lost.
 
 A draw depends on the seed and the merchant reference only: the same seed gives the same outcomes,
 and another attempt of the same payment is another draw. Codes: ISO 8583 and ISO 20022 external
@@ -228,6 +229,20 @@ def decide_refund(
         declined_code=failed_code,
         charge_fault=_choose(ROUGH_CHARGE_FAULTS, draw(seed, "refund fault", merchant_ref)),
         event_fault=_choose(ROUGH_EVENT_FAULTS, draw(seed, "refund event", merchant_ref)),
+    )
+
+
+def decide_notice(
+    *, seed: str, merchant_ref: str, amount_minor: int, faults: FaultLevel
+) -> Outcome:
+    """Decide what goes wrong on the way of a notice, which is never declined."""
+    magic = MAGIC_OUTCOMES.get(amount_minor % MAGIC_MODULUS)
+    if magic is not None:
+        return Outcome(charge_fault=magic.charge_fault)
+    if faults == FaultLevel.NONE:
+        return APPROVED
+    return Outcome(
+        charge_fault=_choose(ROUGH_CHARGE_FAULTS, draw(seed, "notice fault", merchant_ref))
     )
 
 

@@ -30,6 +30,7 @@ def build_report(connection: sqlite3.Connection) -> dict[str, Any]:
         "charges_by_state": {row["state"]: row["n"] for row in states},
         "refunds": _count(connection, "SELECT count(*) FROM refunds"),
         "disputes": _count(connection, "SELECT count(*) FROM disputes WHERE opened_on IS NOT NULL"),
+        "notices": _count(connection, "SELECT count(*) FROM notices"),
         "refunded_beyond_charge": _count(connection, REFUNDED_BEYOND),
         "charged_twice": len(payments) + len(invoices),
         "payments_charged_twice": payments[:OFFENDERS_MAX],

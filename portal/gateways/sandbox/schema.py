@@ -56,6 +56,11 @@ CREATE INDEX IF NOT EXISTS disputes_reversal ON disputes(reversal_payout_id)
 CREATE TABLE IF NOT EXISTS dispute_orders(
   account_code TEXT NOT NULL, idempotency_key TEXT NOT NULL, request_hash BLOB NOT NULL,
   dispute_id INTEGER NOT NULL REFERENCES disputes(id), PRIMARY KEY(account_code, idempotency_key));
+CREATE TABLE IF NOT EXISTS notices(
+  id INTEGER PRIMARY KEY, account_code TEXT NOT NULL, merchant_ref TEXT NOT NULL,
+  idempotency_key TEXT NOT NULL, request_hash BLOB NOT NULL, gateway_ref TEXT NOT NULL,
+  accepted_at REAL NOT NULL, content TEXT NOT NULL,
+  UNIQUE(account_code, merchant_ref), UNIQUE(account_code, idempotency_key));
 CREATE TABLE IF NOT EXISTS injected(
   id INTEGER PRIMARY KEY, kind TEXT NOT NULL, account_code TEXT NOT NULL,
   merchant_ref TEXT NOT NULL, at REAL NOT NULL);

@@ -18,6 +18,7 @@ from portal.gateways.sandbox.control import Control
 from portal.gateways.sandbox.deliveries import Deliveries
 from portal.gateways.sandbox.desk import Desk, Refused, refusal
 from portal.gateways.sandbox.disputing import Disputing
+from portal.gateways.sandbox.noticing import Noticing
 from portal.gateways.sandbox.profile import FaultLevel
 from portal.gateways.sandbox.refunding import Refunding
 from portal.gateways.sandbox.schema import SCHEMA
@@ -92,7 +93,7 @@ def run_server(
 def make_app(desk: Desk) -> web.Application:
     """Wire the doors."""
     charging, refunding, books = Charging(desk), Refunding(desk), Books(desk)
-    disputing = Disputing(desk)
+    disputing, noticing = Disputing(desk), Noticing(desk)
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -116,6 +117,8 @@ def make_app(desk: Desk) -> web.Application:
     app.router.add_get(f"{account}/disputes/{{dispute_ref}}", disputing.show)
     app.router.add_post(f"{account}/disputes/{{dispute_ref}}/answer", disputing.answer)
     app.router.add_post(f"{account}/disputes/{{dispute_ref}}/accept", disputing.accept)
+    app.router.add_post(f"{account}/notices", noticing.create)
+    app.router.add_get(f"{account}/notices", noticing.list_)
     app.router.add_post(f"{account}/close-day", books.close_day)
     app.router.add_get(f"{account}/payouts", books.payouts)
     app.router.add_get(f"{account}/payouts/{{payout_ref}}/items", books.items)

@@ -17,6 +17,7 @@ from portal.domain.invoices import (
     parse_document_number,
 )
 from portal.domain.payers import Arrangement, PayerTerms
+from portal.queries.organisations import FOR_PAYMENTS
 from portal.sql import fetch_one, fetch_plain
 
 
@@ -208,7 +209,7 @@ def list_invoice_currencies() -> list[str]:
         " SELECT currency, 0 AS place FROM organisations WHERE id ="
         " NULLIF(current_setting('app.organisation_id', true), '')::uuid"
         " UNION ALL SELECT currency, 1 FROM bank_accounts"
-        " UNION ALL SELECT currency, 1 FROM gateway_accounts WHERE is_active"
+        f" UNION ALL SELECT currency, 1 FROM gateway_accounts WHERE is_active AND {FOR_PAYMENTS}"
         ") AS used GROUP BY currency ORDER BY min(place), currency"
     )
     return [row[0] for row in rows]

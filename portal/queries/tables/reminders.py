@@ -1,17 +1,31 @@
 """The list of reminders: what payers were told of overdue invoices."""
 
+from portal.domain.messages import NoticeState
 from portal.domain.users import Permission
 from portal.queries.invoices import document_number
+from portal.queries.reminders import NOTICE_JOIN
 from portal.queries.tables._about import currency, first_day, own_id
 from portal.queries.tables._shape import (
+    Choice,
     Column,
     Key,
     Kind,
+    Option,
     Range,
     Reference,
     Table,
     Text,
     Words,
+)
+
+# Rows are found before anything is joined to them.
+_NOTICE = (
+    "(SELECT m.state FROM messages m WHERE m.organisation_id = n.organisation_id"
+    " AND m.aggregate_id = n.id AND m.sequence = 1)"
+)
+_NOTICES = (
+    *(Option(one.value, one.label, sql=f"{_NOTICE} = '{one.value}'") for one in NoticeState),
+    Option("none", "None was sent", sql=f"{_NOTICE} IS NULL"),
 )
 
 REMINDER_TABLE = Table(
@@ -24,7 +38,7 @@ REMINDER_TABLE = Table(
         "JOIN payers p ON (p.organisation_id, p.id) = (n.organisation_id, n.payer_id)"
         " JOIN invoices i ON (i.organisation_id, i.id) = (n.organisation_id, n.invoice_id)"
         " LEFT JOIN invoices c"
-        " ON (c.organisation_id, c.id) = (n.organisation_id, n.charge_invoice_id)"
+        f" ON (c.organisation_id, c.id) = (n.organisation_id, n.charge_invoice_id){NOTICE_JOIN}"
     ),
     columns=(
         own_id("reminder", "n"),
@@ -55,11 +69,13 @@ REMINDER_TABLE = Table(
             keys=(Key("n.open_minor", "bigint"),),
             is_descending_first=True,
         ),
+        Column("notice", "Notice", Kind.STATE, "m.state", states=NoticeState),
         currency("n"),
         Column("rules", "Version of the rules", Kind.COUNT, "n.rule_set_version", is_shown=False),
     ),
     filters=(
         Range("day", "Day", Kind.DAY, "n.reminded_on"),
+        Choice("notice", "Notice", _NOTICES),
         Range("level", "Level", Kind.COUNT, "n.level"),
         Range("open", "Open then", Kind.MONEY, "n.open_minor"),
         Text("currency", "Currency", "three letters", "n.currency"),

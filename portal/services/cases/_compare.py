@@ -21,7 +21,7 @@ from portal.queries.checks import (
     compare_with_gateway,
     list_our_attempts,
 )
-from portal.queries.organisations import list_organisations
+from portal.queries.organisations import FOR_PAYMENTS, list_organisations
 from portal.services.cases._keeping import keep_cases
 from portal.services.cases._watch import Watched
 from portal.services.gateways import settings
@@ -71,7 +71,7 @@ def claim_comparisons(*, now: datetime) -> list[ComparedAccount]:
         with transaction(organisation.id):
             claimed += fetch(
                 "UPDATE gateway_accounts g SET compared_at = %(now)s"
-                " WHERE g.organisation_id = %(o)s AND g.is_active"
+                f" WHERE g.organisation_id = %(o)s AND g.is_active AND g.{FOR_PAYMENTS}"
                 " AND COALESCE(g.compared_at, g.created_at) <= CASE WHEN EXISTS"
                 " (SELECT FROM cases c WHERE (c.organisation_id, c.gateway_account_id) ="
                 " (g.organisation_id, g.id) AND c.gone_at IS NULL AND c.state = 'open')"

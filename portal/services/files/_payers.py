@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 from portal.domain.payers import MandateState
 from portal.domain.users import Actor
-from portal.queries.organisations import list_gateway_accounts
+from portal.queries.organisations import list_payment_accounts
 from portal.queries.payers import (
     PayerRow,
     list_known_mandate_refs,
@@ -75,7 +75,7 @@ class MandateImport:
             for payer_id, currency in list_payers_with_active_mandate(refs)
         }
         known = list_known_mandate_refs(each.document_ref for each in documents)
-        currencies = {each.currency for each in list_gateway_accounts() if each.is_active}
+        currencies = {each.currency for each in list_payment_accounts() if each.is_active}
         decision = Decision([], [], [])
         for document in documents:
             problem = _problem_of_line(document) or self._problem_of_mandate(

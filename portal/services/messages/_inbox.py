@@ -11,6 +11,7 @@ from portal.db import current_organisation_id, sweeping, transaction
 from portal.domain.errors import NotFound
 from portal.gateways.base import GatewayEvent, read_event
 from portal.ids import new_id
+from portal.queries.organisations import FOR_PAYMENTS
 from portal.queue import ring
 from portal.services.gateways import gateway_access
 from portal.services.messages._delivery import DELIVERY_BELL
@@ -21,7 +22,7 @@ DAY_NAMES = ("returned_on", "opened_on", "respond_by", "closed_on")
 
 
 class AccountNotFound(NotFound):
-    """There is no gateway account {account_code} here."""
+    """There is no gateway account {account_code} here that collects payments."""
 
 
 def list_inbox_organisations() -> list[UUID]:
@@ -61,7 +62,8 @@ def receive_event(
     """
     with sweeping():
         account = fetch_one(
-            "SELECT organisation_id, id, kind FROM gateway_accounts WHERE code = %s AND is_active",
+            "SELECT organisation_id, id, kind FROM gateway_accounts WHERE code = %s AND is_active"
+            f" AND {FOR_PAYMENTS}",
             (account_code,),
         )
     if account is None:
