@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from rq import Worker
 
 from portal.ids import parse_public_id
+from portal.queue import open_redis
 from tests.faults.load import Load, Wire, keyed
 from tests.faults.script import draw_orders
 from tests.faults.world import DAY_OF_COLLECTION, DAY_OF_ISSUE, World
@@ -31,6 +33,8 @@ def load(world: World, app: Flask) -> Load:
     made.prepare()
     world.start_web()
     world.start_workers()
+    # A worker that begins without Redis ends; one that has begun waits for it.
+    world.wait_until("both workers listen", lambda: Worker.count(connection=open_redis()) == 2)
     return made
 
 
