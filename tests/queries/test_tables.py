@@ -399,6 +399,25 @@ def test_the_whole_list_streams_in_its_order(world: None, table: Table) -> None:
     assert streamed == walk(table)
 
 
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [([], ""), ([("status", "paid")], ""), ([("status", "open")], "status_")],
+    ids=["all", "paid", "open"],
+)
+@pytest.mark.parametrize("column", INVOICE_TABLE.sortable(), ids=lambda column: column.name)
+def test_an_order_of_invoices_is_walked_by_its_own_index(
+    world: None, column: Column, asked: list[tuple[str, str]], index: str
+) -> None:
+    request = ask(INVOICE_TABLE, *asked, ("sort", column.name))
+    statement, parameters = _select.write_page(INVOICE_TABLE, request, rows_max=51)
+    with transaction():
+        # A few rows are read whole and sorted, so how many would be is asked.
+        for way in ("seqscan", "bitmapscan", "sort"):
+            execute(f"SET LOCAL enable_{way} = off")
+        plan = "\n".join(row[0] for row in fetch_plain(f"EXPLAIN {statement}", parameters))
+    assert f" using ix_invoices_by_{index}{column.name} on invoices" in plan
+
+
 def test_a_document_with_more_than_six_digits_keeps_them_all(here: UUID) -> None:
     factories.make_issued_invoice()
     with transaction():

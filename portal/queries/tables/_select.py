@@ -138,39 +138,37 @@ def _order_of(
 
 def _found(order: _Order, search: Search) -> str:
     """Write where a page is: each part (or the whole table) in index order, up to its rows."""
-    table, alias = order.table, order.table.alias
-    columns = [*order.keys, f"{alias}.id"]
-    conditions = [order.after(columns)]
-    if table.parts is not None:
-        conditions += [f"{table.parts.sql} = part.value", search.by_part("part.value")]
-    rows = (
-        f"SELECT {alias}.*, {order.selected()} FROM {table.source} {alias}"
-        f" WHERE {search.where(*conditions)} ORDER BY {order.by(columns)}{order.limit}"
-    )
-    if table.parts is None:
-        return rows
+    table = order.table
+    after = order.after([*order.keys, f"{table.alias}.id"])
+    parts = search.walked_parts(table)
+    if parts is None:
+        return _walk(order, search.where(after, search.any_part(table)))
+    wanted = [f"{parts.sql} = part.value", parts.outside_bulk(), search.by_part("part.value")]
+    rows = _walk(order, search.where(after, *wanted))
     # One statement for any part is planned once; one for each of ten parts, ten times.
-    parts = ", ".join(quoted(part) for part in search.parts)
+    values = ", ".join(quoted(part) for part in search.parts)
     by = order.by([f"row.{name}" for name in [*order.names, "id"]])
     return (
-        f"SELECT row.* FROM unnest(ARRAY[{parts}]::text[]) AS part(value)"
+        f"SELECT row.* FROM unnest(ARRAY[{values}]::text[]) AS part(value)"
         f" CROSS JOIN LATERAL ({rows}) AS row ORDER BY {by}{order.limit}"
     )
 
 
 def _branches(order: _Order, search: Search) -> list[str]:
     """Write what all rows are taken from: each part (or the whole table) in index order."""
-    table, alias = order.table, order.table.alias
-    columns = [*order.keys, f"{alias}.id"]
-    if table.parts is None:
-        conditions = [search.where()]
-    else:
-        conditions = [
-            search.where(f"{table.parts.sql} = {quoted(part)}", condition)
-            for part, condition in search.parts.items()
-        ] or ["false"]
+    parts = search.walked_parts(order.table)
+    if parts is None:
+        return [f"({_walk(order, search.where(search.any_part(order.table)))})"]
     return [
-        f"(SELECT {alias}.*, {order.selected()} FROM {table.source} {alias} WHERE {condition}"
-        f" ORDER BY {order.by(columns)})"
-        for condition in conditions
-    ]
+        f"({_walk(order, search.where(f'{parts.sql} = {quoted(part)}', condition))})"
+        for part, condition in search.parts.items()
+    ] or [f"({_walk(order, 'false')})"]
+
+
+def _walk(order: _Order, condition: str) -> str:
+    """Write the rows of a condition in the order of an index, up to the limit."""
+    alias = order.table.alias
+    return (
+        f"SELECT {alias}.*, {order.selected()} FROM {order.table.source} {alias}"
+        f" WHERE {condition} ORDER BY {order.by([*order.keys, f'{alias}.id'])}{order.limit}"
+    )

@@ -136,15 +136,21 @@ Filter = Choice | Range | Reference | Text | Words
 
 
 class Parts(NamedTuple):
-    """A column that every index of the table begins with; rows of several parts are merged.
+    """A column that indexes of the table begin with; rows of several parts are merged.
 
-    Shape: one index per order then serves both the whole list and the filter used most, however
-    unevenly its values are spread.
+    Shape: the filter used most then finds its rows in any order, however few they are.
     """
 
     choice: str
     sql: str
     values: tuple[str, ...]
+    # The part that nearly all rows come to lie in, if there is one: those indexes leave it out, and
+    # where it is wanted the whole table is walked, by indexes that do not begin with the column.
+    bulk: str = ""
+
+    def outside_bulk(self) -> str:
+        """Say what those indexes say of their rows; the planner takes them only for that."""
+        return f"{self.sql} <> '{self.bulk}'" if self.bulk else ""
 
 
 class Table(NamedTuple):

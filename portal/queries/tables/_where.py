@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 
 from portal.domain.payers import name_sort_key
 from portal.queries.tables._request import TableRequest
-from portal.queries.tables._shape import Choice, Filter, Kind, Range, Reference, Table, Text
+from portal.queries.tables._shape import (
+    Choice,
+    Filter,
+    Kind,
+    Parts,
+    Range,
+    Reference,
+    Table,
+    Text,
+)
 
 NO_TEXT = "none"
 # A prefix ends before the same text with the greatest character behind it.
@@ -41,6 +50,8 @@ class Search(NamedTuple):
         """Say the conditions of the parts in one, for what needs no order."""
         if table.parts is None:
             return ""
+        if not self.parts:
+            return "false"
         plain = [part for part, condition in self.parts.items() if not condition]
         either = [
             f"({table.parts.sql} = '{part}' AND {condition})"
@@ -52,7 +63,12 @@ class Search(NamedTuple):
         if plain:
             listed = ", ".join(f"'{part}'" for part in plain)
             either.append(f"{table.parts.sql} IN ({listed})")
-        return f"({' OR '.join(either) or 'false'})"
+        return f"({' OR '.join(either)})"
+
+    def walked_parts(self, table: Table) -> Parts | None:
+        """Return the parts that an order is walked by; None where the whole table is walked."""
+        is_whole = table.parts is None or table.parts.bulk in self.parts
+        return None if is_whole else table.parts
 
 
 def search_of(table: Table, request: TableRequest) -> Search:
@@ -69,7 +85,7 @@ def search_of(table: Table, request: TableRequest) -> Search:
         assert one is not None
         possible = _possible_parts(one, values)
         if table.parts is not None and name == table.parts.choice:
-            wanted = _chosen_parts(table.parts.values, values)
+            wanted = _chosen_parts(table, request, values)
             parts = {part: wanted[part] for part in parts if part in wanted}
         elif isinstance(one, Choice):
             conditions.append(_any_of(one, values, parameters))
@@ -108,15 +124,19 @@ def _possible_parts(one: Filter, values: Sequence[Any]) -> frozenset[str]:
     return frozenset()
 
 
-def _chosen_parts(values: Sequence[str], options: Sequence[Any]) -> dict[str, str]:
+def _chosen_parts(table: Table, request: TableRequest, options: Sequence[Any]) -> dict[str, str]:
     """Combine options: a part that one of them wants whole is taken whole."""
+    assert table.parts is not None
+    passed = f"{request.order(table)[0].keys[0].sql} {_passed_sign(request, table) or '?'}"
     wanted: dict[str, list[str]] = {}
     for option in options:
+        is_passed = option.sql.startswith(passed)
         for part in option.parts:
-            wanted.setdefault(part, []).append(option.sql)
+            condition = _past_index(option.sql) if is_passed else option.sql
+            wanted.setdefault(part, []).append(condition)
     return {
         part: "" if "" in wanted[part] else f"({' OR '.join(dict.fromkeys(wanted[part]))})"
-        for part in values
+        for part in table.parts.values
         if part in wanted
     }
 
@@ -172,10 +192,12 @@ def _past_index(condition: str) -> str:
 def _is_short_span(one: Range, bounds: Sequence[Any], table: Table, request: TableRequest) -> bool:
     """Say whether a range is a month of days at most, in a list that another column orders.
 
-    Shape: that order may have those days at its far end, which the planner cannot know.
+    Shape: that order may have those days at its far end, which the planner cannot know; a page that
+    is not the first begins among them.
     """
     column, _ = request.order(table)
-    if one.kind is not Kind.DAY or column.is_scattered or column.keys[0].sql == one.sql:
+    is_far = request.cursor is None and not column.is_scattered and column.keys[0].sql != one.sql
+    if one.kind is not Kind.DAY or not is_far:
         return False
     leasts = [each.least for each in bounds if each.least is not None]
     ends = [each.end for each in bounds if each.end is not None]

@@ -36,7 +36,7 @@ ISSUED_SQL = f"CASE WHEN i.issued_on IS NULL THEN {NEVER} ELSE i.issued_on END"
 DUE_SQL = f"CASE WHEN i.due_on IS NULL THEN {NEVER} ELSE i.due_on END"
 YEAR_SQL = "CASE WHEN i.year IS NULL THEN 0::smallint ELSE i.year END"
 NUMBER_SQL = "CASE WHEN i.number IS NULL THEN 0::bigint ELSE i.number END"
-OVERDUE_SQL = "i.due_on < %(today)s"
+OVERDUE_SQL = f"{DUE_SQL} < %(today)s"
 # A document is found by its whole number, its reference, or the beginning of its payer's name.
 _FOUND = (
     "(i.series = %(series)s AND i.year = %(year)s::smallint AND i.number = %(number)s::bigint)"
@@ -182,5 +182,10 @@ INVOICE_TABLE = Table(
     ),
     default_sort="-issued",
     sums=("total", "open"),
-    parts=Parts("status", "i.status", tuple(one.value for one in STORED_INVOICE_STATUSES)),
+    parts=Parts(
+        "status",
+        "i.status",
+        tuple(one.value for one in STORED_INVOICE_STATUSES),
+        InvoiceStatus.PAID.value,
+    ),
 )

@@ -1,7 +1,7 @@
 """What the template of a list shows: chips, facets, headers, rows, pager, all as links."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -34,6 +34,7 @@ from portal.web.tables._rows import rows_of
 
 ROWS_OFFERED = (25, 50, 100, 200)
 TOTALS_ARGUMENT = "totals"
+QUOTED_MAX = 1_000
 
 
 class Link(NamedTuple):
@@ -184,7 +185,17 @@ def _has_field(term: Term) -> bool:
 
 
 def write_address(arguments: Sequence[tuple[str, str]]) -> str:
-    return f"{request.path}?{urlencode(arguments)}" if arguments else request.path
+    return _with_arguments(request.path, arguments)
+
+
+def _with_arguments(address: str, arguments: Sequence[tuple[str, str]]) -> str:
+    return f"{address}?{'&'.join([_quoted(*each) for each in arguments])}" if arguments else address
+
+
+@lru_cache(maxsize=QUOTED_MAX)
+def _quoted(name: str, text: str) -> str:
+    """Quote an argument, once for the thirty addresses of a list that have it."""
+    return urlencode([(name, text)])
 
 
 def _turned(arguments: Sequence[tuple[str, str]], place: str | None) -> str | None:
@@ -194,9 +205,7 @@ def _turned(arguments: Sequence[tuple[str, str]], place: str | None) -> str | No
 def _csv_address(arguments: Sequence[tuple[str, str]]) -> str | None:
     endpoint = f"{request.blueprint}.download"
     address = target(endpoint)
-    if address is None:
-        return None
-    return f"{address}?{urlencode(arguments)}" if arguments else address
+    return None if address is None else _with_arguments(address, arguments)
 
 
 def _rows_link(table: Table, asked: TableRequest, rows: int) -> Link:
