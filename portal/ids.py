@@ -23,6 +23,7 @@ PREFIXES = {
     "sequence_run": "sqr",
     "deposit": "dep",
     "payout": "pot",
+    "payout_item": "poi",
     "file": "fil",
     "message": "msg",
     "inbox_message": "inb",

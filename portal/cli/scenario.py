@@ -17,6 +17,7 @@ from portal.config import Config
 from portal.db import acting_for, end_reading, transaction
 from portal.domain.errors import Unavailable
 from portal.domain.money import format_amount
+from portal.domain.settlements import SettlementState
 from portal.domain.users import Actor
 from portal.queries.batches import get_run
 from portal.queries.disputes import list_answerable_disputes
@@ -221,7 +222,7 @@ def bring_bank_lines(organisation: SeededOrganisation, on: date) -> None:
     with transaction(organisation.id):
         banks = {bank.currency: bank.id for bank in list_bank_accounts()}
         for payout in list_payouts(limit=PAYOUTS_MAX):
-            if payout.settlement_state != "closed" and payout.net_minor:
+            if payout.settlement_state is not SettlementState.CLOSED and payout.net_minor:
                 record_bank_line(
                     bank_account_id=banks[payout.currency],
                     bank_ref=f"BANK-{payout.gateway_ref}",

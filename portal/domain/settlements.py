@@ -48,6 +48,15 @@ class MatchState(State):
     EXCLUDED = "excluded", "Excluded"
 
 
+class Discrepancy(State):
+    """How an item of a payout differs from what is known here."""
+
+    MISSING_HERE = "missing_here", "Not known here"
+    DUPLICATE = "duplicate", "Paid out before"
+    AMOUNT_DIFFERS = "amount_differs", "Another amount here"
+    STATUS_DIFFERS = "status_differs", "Another outcome here"
+
+
 SETTLEMENT_MOVES = Moves(
     {
         (SettlementState.OPEN, "match"): SettlementState.MATCHING,

@@ -46,6 +46,7 @@ class Permission(StrEnum):
     CONTROL_MESSAGES = "send a message again, withdraw it or handle it again"
     PULL_BRAKES = "pull or release an emergency brake"
     CHANGE_RATES = "change the rate of a gateway account"
+    VIEW_SETTLEMENTS = "see what the gateways have paid out"
     VIEW_CASES = "see the cases"
     CLOSE_CASES = "close a case"
     VIEW_RULES = "see the rules"
@@ -62,6 +63,7 @@ _READING = frozenset(
         Permission.VIEW_PAYERS,
         Permission.VIEW_RUNS,
         Permission.VIEW_MESSAGES,
+        Permission.VIEW_SETTLEMENTS,
         Permission.VIEW_CASES,
         Permission.VIEW_RULES,
     }

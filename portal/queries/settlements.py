@@ -1,10 +1,23 @@
 """Asking about payouts, their items and settlements, and what gateways have not paid out."""
 
-from datetime import date
-from typing import NamedTuple
+from datetime import date, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from portal.domain.errors import NotFound
+from portal.domain.settlements import MatchState, PayoutItemKind, PayoutState, SettlementState
 from portal.sql import fetch_plain
+
+# What is neither found here nor left out by a person.
+LEFT_MATCHES = tuple(
+    state for state in MatchState if state not in (MatchState.MATCHED, MatchState.EXCLUDED)
+)
+_PAYOUT = (
+    "SELECT p.id, s.id, s.version, p.gateway_ref, g.code, p.business_on, p.currency, p.gross_minor,"
+    " p.fee_minor, p.net_minor, p.state, s.state, s.residual_minor, s.tolerated_minor, s.closed_at,"
+    " p.created_at FROM payouts p JOIN settlements s ON s.payout_id = p.id"
+    " JOIN gateway_accounts g ON g.id = p.gateway_account_id"
+)
 
 
 class SettlementToWork(NamedTuple):
@@ -15,11 +28,21 @@ class SettlementToWork(NamedTuple):
     net_minor: int
 
 
-class PayoutRow(NamedTuple):
-    """A payout with its settlement, as a list shows it."""
+class PayoutMissing(NotFound):
+    """There is no such payout here, or it is another organisation's; nothing was changed. Choose
+    one from the list of payouts."""
 
-    payout_id: UUID
+
+class PayoutRow(NamedTuple):
+    """A payout with its settlement.
+
+    Shape: the residual is what the items that were found here leave of the net amount; tolerated is
+    what the bank showed beyond it.
+    """
+
+    id: UUID
     settlement_id: UUID
+    version: int
     gateway_ref: str
     account_code: str
     business_on: date
@@ -27,24 +50,42 @@ class PayoutRow(NamedTuple):
     gross_minor: int
     fee_minor: int
     net_minor: int
-    payout_state: str
-    settlement_state: str
+    payout_state: PayoutState
+    settlement_state: SettlementState
     residual_minor: int
+    tolerated_minor: int
+    closed_at: datetime | None
+    created_at: datetime
 
 
-class PayoutItemRow(NamedTuple):
-    """One part of a payout and how it is matched."""
+class PayoutPart(NamedTuple):
+    """The items of one kind in a payout; those not found here count as left."""
 
-    position: int
-    kind: str
-    gateway_ref: str | None
-    merchant_ref: str | None
+    kind: PayoutItemKind
+    items_count: int
     gross_minor: int
     fee_minor: int
     net_minor: int
-    attempt_id: UUID | None
-    match_state: str
-    discrepancy: str | None
+    left_count: int
+
+
+class BankLineRow(NamedTuple):
+    """A line of the bank that names a payout."""
+
+    id: UUID
+    bank_ref: str
+    booked_on: date
+    currency: str
+    amount_minor: int
+    match_state: MatchState
+
+
+class SettlementEventRow(NamedTuple):
+    """One thing that happened to a payout's booking."""
+
+    happened_at: datetime
+    kind: str
+    actor: str
 
 
 class UnpaidAttempt(NamedTuple):
@@ -68,33 +109,58 @@ def list_settlements_to_work(*, limit: int | None = None) -> list[SettlementToWo
     return [SettlementToWork._make(row) for row in rows]
 
 
-def list_payouts(*, limit: int, before: UUID | None = None) -> list[PayoutRow]:
-    """List payouts with their settlements, the latest recorded first, those behind `before`."""
-    rows = fetch_plain(
-        "SELECT p.id, s.id, p.gateway_ref, g.code, p.business_on, p.currency, p.gross_minor,"
-        " p.fee_minor, p.net_minor, p.state, s.state, s.residual_minor FROM payouts p"
-        " JOIN settlements s ON s.payout_id = p.id"
-        " JOIN gateway_accounts g ON g.id = p.gateway_account_id"
-        " WHERE %(before)s::uuid IS NULL OR p.id < %(before)s"
-        " ORDER BY p.id DESC LIMIT %(limit)s",
-        {"before": before, "limit": limit},
-    )
-    return [PayoutRow._make(row) for row in rows]
+def get_payout(payout_id: UUID) -> PayoutRow:
+    """Return one payout.
+
+    Raises: PayoutMissing.
+    """
+    rows = fetch_plain(f"{_PAYOUT} WHERE p.id = %s", (payout_id,))
+    if not rows:
+        raise PayoutMissing
+    return _payout(rows[0])
 
 
-def list_payout_items(
-    *, payout_id: UUID, limit: int, after: int = 0, only_trouble: bool = False
-) -> list[PayoutItemRow]:
-    """List the items of a payout in the gateway's order, those behind the position `after`."""
+def find_payout_by_reference(gateway_ref: str) -> UUID | None:
+    """Return the payout that a gateway calls so; None where there is none, or more than one."""
+    rows = fetch_plain("SELECT id FROM payouts WHERE gateway_ref = %s LIMIT 2", (gateway_ref,))
+    return rows[0][0] if len(rows) == 1 else None
+
+
+def list_payouts(*, limit: int) -> list[PayoutRow]:
+    """List payouts with their settlements, the latest recorded first."""
+    return [_payout(row) for row in fetch_plain(f"{_PAYOUT} ORDER BY p.id DESC LIMIT %s", (limit,))]
+
+
+def list_payout_parts(payout_id: UUID) -> list[PayoutPart]:
+    """Add up the items of a payout by their kind, the largest part first."""
     rows = fetch_plain(
-        "SELECT position, kind, gateway_ref, merchant_ref, gross_minor, fee_minor, net_minor,"
-        " attempt_id, match_state, discrepancy FROM payout_items"
-        " WHERE payout_id = %(payout)s AND position > %(after)s"
-        " AND (NOT %(trouble)s OR match_state NOT IN ('matched', 'excluded'))"
-        " ORDER BY position LIMIT %(limit)s",
-        {"payout": payout_id, "after": after, "trouble": only_trouble, "limit": limit},
+        "SELECT kind, count(*), sum(gross_minor)::bigint, sum(fee_minor)::bigint,"
+        " sum(net_minor)::bigint, count(*) FILTER (WHERE match_state = ANY(%s))"
+        " FROM payout_items WHERE payout_id = %s GROUP BY kind ORDER BY 2 DESC, 1",
+        ([state.value for state in LEFT_MATCHES], payout_id),
     )
-    return [PayoutItemRow._make(row) for row in rows]
+    return [PayoutPart(PayoutItemKind(row[0]), *row[1:]) for row in rows]
+
+
+def list_bank_lines_of_payout(payout: PayoutRow) -> list[BankLineRow]:
+    """List the lines of the bank that name a payout, the oldest first."""
+    rows = fetch_plain(
+        "SELECT id, bank_ref, booked_on, currency, amount_minor, match_state FROM bank_lines"
+        " WHERE reference = %s AND currency = %s ORDER BY booked_on, id",
+        (payout.gateway_ref, payout.currency),
+    )
+    lines = [BankLineRow._make(row) for row in rows]
+    return [line._replace(match_state=MatchState(line.match_state)) for line in lines]
+
+
+def list_settlement_history(payout: PayoutRow) -> list[SettlementEventRow]:
+    """List what happened to a payout's booking, the newest first."""
+    rows = fetch_plain(
+        "SELECT happened_at, kind, actor_name FROM events WHERE subject_id = ANY(%s)"
+        " ORDER BY happened_at DESC, id DESC",
+        ([payout.id, payout.settlement_id],),
+    )
+    return [SettlementEventRow._make(row) for row in rows]
 
 
 def list_attempts_not_paid_out(
@@ -113,3 +179,11 @@ def list_attempts_not_paid_out(
         (gateway_account_id, until, limit),
     )
     return [UnpaidAttempt._make(row) for row in rows]
+
+
+def _payout(row: tuple[Any, ...]) -> PayoutRow:
+    found = PayoutRow._make(row)
+    return found._replace(
+        payout_state=PayoutState(found.payout_state),
+        settlement_state=SettlementState(found.settlement_state),
+    )

@@ -36,6 +36,7 @@ PAGES: Mapping[CaseSubject, tuple[str, str]] = {
     CaseSubject.ATTEMPT: ("attempts.show", "attempt_id"),
     CaseSubject.INBOX_MESSAGE: ("inbox_messages.show", "inbox_message_id"),
     CaseSubject.RUN: ("runs.show", "run_id"),
+    CaseSubject.PAYOUT: ("payouts.show", "payout_id"),
     CaseSubject.REFUND: ("refunds.show", "refund_id"),
     CaseSubject.DISPUTE: ("disputes.show", "dispute_id"),
     CaseSubject.PAYMENT: ("payments.show", "payment_id"),

@@ -35,6 +35,7 @@ MENU = (
     MenuEntry("refunds.index", "Refunds", "back"),
     MenuEntry("disputes.index", "Disputes", "dispute"),
     MenuEntry("reminders.index", "Reminders", "clock"),
+    MenuEntry("payouts.index", "Payouts", "settlements"),
     MenuEntry("payers.index", "Payers", "payers"),
     MenuEntry("runs.index", "Runs", "runs"),
     MenuEntry("sequences.index", "Sequences", "runs"),

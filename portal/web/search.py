@@ -13,6 +13,7 @@ from portal.domain.users import Permission
 from portal.ids import PREFIXES, parse_public_id
 from portal.queries.batches import find_run_by_number
 from portal.queries.invoices import find_invoice_by_number
+from portal.queries.settlements import find_payout_by_reference
 from portal.queries.tables import (
     INVOICE_TABLE,
     PAYER_TABLE,
@@ -76,6 +77,9 @@ def _exact(text: str) -> str | None:
     invoice = find_invoice_by_number(text)
     if invoice is not None:
         return _place("invoice", invoice.id)
+    payout_id = find_payout_by_reference(text)
+    if payout_id is not None:
+        return _place("payout", payout_id)
     number = text.lower().removeprefix("run").strip(" -#")
     if text != number and number.isascii() and number.isdigit() and len(number) <= RUN_DIGITS_MAX:
         run = find_run_by_number(int(number))

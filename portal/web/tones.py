@@ -15,6 +15,7 @@ from portal.domain.rehearsals import RehearsalChange
 from portal.domain.rulesets import RuleSetState
 from portal.domain.schedules import DueState
 from portal.domain.sequences import SequenceState
+from portal.domain.settlements import MatchState, SettlementState
 from portal.domain.states import State
 
 # Tone and picture of a badge: colour is never the only sign.
@@ -122,6 +123,20 @@ OWN_TONES: dict[type[State], dict[State, tuple[str, str]]] = {
     MandateState: {MandateState.ACTIVE: OK, MandateState.REQUESTED: INFO},
     RuleSetState: {RuleSetState.ACTIVE: OK, RuleSetState.REQUESTED: PAUSED},
     RunState: {RunState.STARTED: INFO},
+    MatchState: {
+        MatchState.UNMATCHED: HOLD,
+        MatchState.SUGGESTED: INFO,
+        MatchState.MATCHED: OK,
+        MatchState.PARTIALLY_MATCHED: WARN,
+        MatchState.CONFLICTING: BAD,
+    },
+    SettlementState: {
+        SettlementState.OPEN: INFO,
+        SettlementState.MATCHING: HOLD,
+        SettlementState.BALANCED: INFO,
+        SettlementState.CLOSED: OK,
+        SettlementState.CLOSED_WITH_EXCEPTIONS: WARN,
+    },
 }
 
 

@@ -63,6 +63,7 @@ from tests.services.disputing import make_dispute
 from tests.services.noticing import make_told
 from tests.services.refunding import make_refund
 from tests.services.reminding import make_reminders
+from tests.services.settling import make_payouts
 from tests.web.conftest import make_worked_run
 
 PASSWORD = "four quiet harbour boats"
@@ -139,6 +140,7 @@ MAKERS: dict[str, Callable[[World], list[Any]]] = {
     "refund_id": _ids("refunds"),
     "dispute_id": _ids("disputes"),
     "reminder_id": _ids("reminders"),
+    "payout_id": lambda world: world.rows["payouts"],
     "rehearsal_id": _ids("rehearsals"),
     "rule_set_version": lambda world: world.rows["rule_set_versions"],
     "place": lambda _: [0, 2],
@@ -241,6 +243,7 @@ def _fill_refunds(world: World) -> None:
         make_refund("failed"),
     ]
     world.rows["reminders"] = [*make_reminders(1), *make_told("parked", "done")]
+    world.rows["payouts"] = list(make_payouts().values())
     world.rows["disputes"] = [
         make_dispute("needs_response"),
         make_dispute("under_review"),

@@ -42,6 +42,7 @@ from tests import factories
 from tests.services.disputing import make_dispute
 from tests.services.refunding import make_refund
 from tests.services.reminding import make_reminder, make_reminders
+from tests.services.settling import make_payouts
 
 TODAY = date(2026, 3, 20)
 
@@ -95,6 +96,7 @@ def world(here: UUID) -> None:
     make_reminders(2)
     for _ in range(3):
         make_reminder()
+    make_payouts()
     for place in (0, 0, 1, 4):
         factories.make_issued_invoice(business_on=date(2026, 3, 2) + timedelta(days=place))
     for _ in range(5):

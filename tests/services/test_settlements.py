@@ -8,13 +8,18 @@ import pytest
 from portal.db import acting_for, transaction
 from portal.domain.batches import ItemOutcome
 from portal.domain.ledger import AccountKind
-from portal.gateways.base import ItemKind, PayoutItemReport, PayoutReport
+from portal.domain.settlements import MatchState, PayoutItemKind, SettlementState
 from portal.ids import new_id
 from portal.queries.checks import run_checks
 from portal.queries.settlements import (
+    PayoutMissing,
+    find_payout_by_reference,
+    get_payout,
     list_attempts_not_paid_out,
-    list_payout_items,
+    list_bank_lines_of_payout,
+    list_payout_parts,
     list_payouts,
+    list_settlement_history,
     list_settlements_to_work,
 )
 from portal.services.outcomes import ItemResult
@@ -25,136 +30,28 @@ from portal.services.settlements import (
     GatewayAccountUnknown,
     PayoutDiffers,
     PayoutInvalid,
-    match_settlements,
-    record_bank_line,
     record_payout,
 )
 from portal.sql import execute
 from tests import factories
-from tests.services.books import balance, events_of, post, rows
-
-DAY = date(2026, 3, 18)
-REF = "PO-harbour-1"
-
-
-def make_attempt(state: str = "succeeded", amount_minor: int = 11_900, **over: Any) -> Any:
-    """Insert an attempt with its payment, and post what its state means for the clearing."""
-    with transaction(factories.home.get()) as _:
-        account = factories.gateway_account_of()
-        payment = factories.insert_row(
-            "payments",
-            organisation_id=factories.home.get(),
-            id=new_id(),
-            payer_id=over.pop("payer_id", None) or factories.make_payer().id,
-            currency="EUR",
-            amount_minor=amount_minor,
-            method="mandate",
-            state="processing",
-            started_on=DAY,
-        )
-        attempt_id = new_id()
-        attempt = factories.insert_row(
-            "payment_attempts",
-            **{
-                "organisation_id": factories.home.get(),
-                "id": attempt_id,
-                "payment_id": payment.id,
-                "number": 1,
-                "currency": "EUR",
-                "amount_minor": amount_minor,
-                "state": state,
-                "gateway_account_id": account.id,
-                "merchant_ref": attempt_id.hex,
-                "idempotency_key": attempt_id.hex,
-                "gateway_ref": f"gw-{attempt_id.hex}",
-                "business_on": DAY,
-                **over,
-            },
-        )
-        clearing = AccountKind.GATEWAY_CLEARING
-        if state in {"succeeded", "returned"}:
-            post(clearing, AccountKind.RECEIVABLE, "EUR", amount_minor, code=account.code)
-        if state == "returned":
-            post(AccountKind.RECEIVABLE, clearing, "EUR", amount_minor, code=account.code)
-            fee_minor = attempt.return_fee_minor
-            post(AccountKind.RETURN_FEES, clearing, "EUR", fee_minor, code=account.code)
-    return attempt
-
-
-def payment_item(attempt: Any, fee_minor: int = 35, **over: Any) -> PayoutItemReport:
-    gross = over.pop("gross_minor", attempt.amount_minor)
-    item = PayoutItemReport(
-        ItemKind.PAYMENT,
-        attempt.gateway_ref,
-        attempt.merchant_ref,
-        gross,
-        fee_minor,
-        gross - fee_minor,
-    )
-    return replace(item, **over)
-
-
-def return_item(attempt: Any, fee_minor: int = 250) -> PayoutItemReport:
-    gross = -attempt.amount_minor
-    return PayoutItemReport(
-        ItemKind.RETURN,
-        attempt.gateway_ref,
-        attempt.merchant_ref,
-        gross,
-        fee_minor,
-        gross - fee_minor,
-    )
-
-
-def fee_item(fee_minor: int) -> PayoutItemReport:
-    return PayoutItemReport(ItemKind.FEE, "gw-fee", "", 0, fee_minor, -fee_minor)
-
-
-def report_of(*items: PayoutItemReport, ref: str = REF, **over: Any) -> PayoutReport:
-    gross = sum(item.gross_minor for item in items)
-    fees = sum(item.fee_minor for item in items)
-    return replace(PayoutReport(ref, DAY, "EUR", gross, fees, gross - fees, items), **over)
-
-
-def record(report: PayoutReport) -> UUID | None:
-    with transaction(factories.home.get()):
-        return record_payout(
-            gateway_account_id=factories.gateway_account_of().id,
-            report=report,
-            actor=factories.CLERK,
-            now=factories.NOW,
-        )
-
-
-def settle(*settlement_ids: UUID) -> list[ItemResult]:
-    with transaction(factories.home.get()):
-        wanted = settlement_ids or [each.settlement_id for each in list_settlements_to_work()]
-        return match_settlements(
-            settlement_ids=wanted, actor=factories.CLERK, now=factories.NOW, business_on=DAY
-        )
+from tests.services.books import balance, events_of, rows
+from tests.services.settling import (
+    DAY,
+    REF,
+    book_line,
+    fee_item,
+    make_attempt,
+    payment_item,
+    record,
+    report_of,
+    return_item,
+    settle,
+)
 
 
 def tolerate(amount_minor: int) -> None:
     with acting_for(factories.home.get()):
         factories.agree({"code": "P113", "parameters": {"amount_minor": amount_minor}}, on=DAY)
-
-
-def book_line(amount_minor: int, *, reference: str = REF, **over: Any) -> UUID:
-    wanted: dict[str, Any] = {
-        "bank_ref": f"BANK-{reference}",
-        "booked_on": date(2026, 3, 19),
-        "currency": "EUR",
-    }
-    with transaction(factories.home.get()):
-        account_id = over.pop("bank_account_id", None) or factories.bank_account_of().id
-        return record_bank_line(
-            bank_account_id=account_id,
-            amount_minor=amount_minor,
-            reference=reference,
-            actor=factories.CLERK,
-            now=factories.NOW,
-            **{**wanted, **over},
-        )
 
 
 def settlement() -> Any:
@@ -577,39 +474,50 @@ def test_a_bank_line_is_recorded_once(organisation: UUID) -> None:
     assert events_of(first) == ["bank_line.recorded"]
 
 
-def test_pages_can_list_payouts_their_items_and_what_is_missing_there(organisation: UUID) -> None:
-    paid = make_attempt()
-    missing = make_attempt()
-    make_attempt("declined")
-    payout_id = record(report_of(payment_item(paid), payment_item(missing, gross_minor=1)))
+def test_a_payout_says_what_it_is_made_of_and_what_the_bank_has_shown(organisation: UUID) -> None:
+    paid, differing = make_attempt(), make_attempt()
+    wrong = payment_item(differing, gross_minor=1)
+    payout_id = record(report_of(payment_item(paid), wrong, fee_item(10)))
+    line_id = book_line(77)
     settle()
-    account_id = factories.gateway_account_of().id
     assert payout_id is not None
 
     with transaction(organisation):
-        (payout,) = list_payouts(limit=5)
-        all_items = list_payout_items(payout_id=payout_id, limit=5)
-        trouble = list_payout_items(payout_id=payout_id, limit=5, only_trouble=True)
-        assert list_payouts(limit=5, before=payout_id) == []
-        unpaid = make_attempt()
-        found = list_attempts_not_paid_out(gateway_account_id=account_id, until=DAY, limit=5)
+        payout = get_payout(payout_id)
+        (listed,) = list_payouts(limit=5)
+        parts = list_payout_parts(payout_id)
+        (line,) = list_bank_lines_of_payout(payout)
+        history = list_settlement_history(payout)
+        fitting = find_payout_by_reference(REF)
+        nothing = find_payout_by_reference("PO-harbour-9")
 
-    assert (payout.payout_id, payout.settlement_state) == (payout_id, "matching")
-    assert [item.position for item in all_items] == [1, 2]
-    assert [(item.position, item.discrepancy) for item in trouble] == [(2, "amount_differs")]
-    assert [each.attempt_id for each in found] == [unpaid.id]
+    assert (listed, fitting, nothing) == (payout, payout_id, None)
+    assert payout.settlement_state is SettlementState.MATCHING
+    # What was not found here: the differing item and nothing else.
+    assert payout.residual_minor == wrong.net_minor
+    assert [(one.kind, one.items_count, one.left_count) for one in parts] == [
+        (PayoutItemKind.PAYMENT, 2, 1),
+        (PayoutItemKind.FEE, 1, 0),
+    ]
+    assert (parts[0].gross_minor, parts[0].fee_minor) == (11_901, 70)
+    assert (line.id, line.amount_minor, line.match_state) == (line_id, 77, MatchState.UNMATCHED)
+    assert [one.kind for one in history] == ["settlement.matching", "payout.recorded"]
 
 
-def test_a_large_payout_is_matched_the_same_way(
-    organisation: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("portal.services.settlements._items.ITEMS_HASHED_MIN", 1)
-    good = make_attempt()
-    record(report_of(payment_item(good), payment_item(good), payment_item(make_attempt("pending"))))
-
+def test_what_is_in_no_payout_is_listed(organisation: UUID) -> None:
+    paid, missing = make_attempt(), make_attempt()
+    make_attempt("declined")
+    record(report_of(payment_item(paid)))
+    settle()
     with transaction(organisation):
-        settle()
-        joins = rows("SELECT current_setting('enable_nestloop') AS nested")
+        found = list_attempts_not_paid_out(
+            gateway_account_id=factories.gateway_account_of().id, until=DAY, limit=5
+        )
+    assert [each.attempt_id for each in found] == [missing.id]
 
-    assert items() == [("matched", None), ("conflicting", "duplicate"), ("suggested", None)]
-    assert joins == [("on",)]
+
+def test_a_payout_of_another_organisation_is_not_there(organisation: UUID) -> None:
+    payout_id = record(report_of(payment_item(make_attempt())))
+    assert payout_id is not None
+    with acting_for(factories.make_organisation("rivertown")), pytest.raises(PayoutMissing):
+        get_payout(payout_id)

@@ -42,6 +42,7 @@ from tests.recording import Recording
 from tests.services.disputing import OPENED_ON, make_dispute
 from tests.services.refunding import make_refund
 from tests.services.reminding import make_reminders
+from tests.services.settling import fee_item, make_payouts, record, report_of
 from tests.web.conftest import sign_in
 from tests.web.forms import fields_of, read
 
@@ -113,6 +114,7 @@ def documents(organisation: UUID) -> None:
         make_dispute(state, opened_on=OPENED_ON + timedelta(days=place % 3))
     make_payment()
     make_reminders(4)
+    make_payouts()
     for _ in range(2):
         make_draft_invoice()
     make_draft_invoice(state="discarded")
@@ -502,6 +504,7 @@ def fill_up(organisation_id: UUID) -> None:
             make_draft_invoice(payer_id=payment.payer_id, lines=())
             make_inbox_message()
             make_open_case()
+            record(report_of(fee_item(1), ref=f"PO-{number}"))
             make_run(number=1_000 + number, state="completed", finished_at=NOW, started_at=NOW)
             paid_id = new_id()
             insert_row(

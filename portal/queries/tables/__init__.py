@@ -58,6 +58,7 @@ from portal.queries.tables.payments import (
     REASON_CLASSES,
     WORKLISTS,
 )
+from portal.queries.tables.payouts import PAYOUT_ITEM_TABLE, PAYOUT_TABLE, items_of_payout
 from portal.queries.tables.refunds import REFUND_TABLE
 from portal.queries.tables.rehearsals import DIFFERENCE_TABLE, differences_of_rehearsal
 from portal.queries.tables.reminders import REMINDER_TABLE
@@ -72,6 +73,7 @@ TABLES = (
     REFUND_TABLE,
     DISPUTE_TABLE,
     REMINDER_TABLE,
+    PAYOUT_TABLE,
     PAYER_TABLE,
     RUN_TABLE,
     MESSAGE_TABLE,
@@ -92,6 +94,8 @@ __all__ = [
     "MESSAGE_TABLE",
     "PAYER_TABLE",
     "PAYMENT_TABLE",
+    "PAYOUT_ITEM_TABLE",
+    "PAYOUT_TABLE",
     "REASON_CLASSES",
     "REASON_CLASS_SQL",
     "REFUND_TABLE",
@@ -124,6 +128,7 @@ __all__ = [
     "Totals",
     "Words",
     "differences_of_rehearsal",
+    "items_of_payout",
     "items_of_run",
     "parse_request",
     "read_facet",
