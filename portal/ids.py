@@ -33,6 +33,7 @@ PREFIXES = {
     "case": "cas",
     "dispute": "dsp",
     "reminder": "rmd",
+    "event": "evt",
 }
 
 

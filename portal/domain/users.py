@@ -47,6 +47,7 @@ class Permission(StrEnum):
     PULL_BRAKES = "pull or release an emergency brake"
     CHANGE_RATES = "change the rate of a gateway account"
     VIEW_SETTLEMENTS = "see what the gateways have paid out"
+    VIEW_EVENTS = "see the audit trail"
     VIEW_CASES = "see the cases"
     CLOSE_CASES = "close a case"
     VIEW_RULES = "see the rules"
@@ -84,9 +85,9 @@ _CLERKING = _READING | {
 _OPERATING = frozenset({Permission.CONTROL_MESSAGES, Permission.PULL_BRAKES})
 
 ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
-    Role.AUDITOR: _READING,
+    Role.AUDITOR: _READING | {Permission.VIEW_EVENTS},
     Role.CLERK: _CLERKING,
-    Role.OPERATOR: _READING | _OPERATING | {Permission.CONTROL_RUNS},
+    Role.OPERATOR: _READING | _OPERATING | {Permission.CONTROL_RUNS, Permission.VIEW_EVENTS},
     Role.MANAGER: _CLERKING
     | _OPERATING
     | {
@@ -97,6 +98,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         Permission.CLOSE_CASES,
         Permission.CHANGE_RATES,
         Permission.APPROVE_RULES,
+        Permission.VIEW_EVENTS,
     },
 }
 

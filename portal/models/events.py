@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Identity, Index, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.models.base import Base, Instant, OrganisationMixin, organisation_key
+from portal.models.base import Base, Instant, OrganisationMixin, live_index, organisation_key
 
 
 class Event(OrganisationMixin, Base):
@@ -17,6 +17,15 @@ class Event(OrganisationMixin, Base):
     __table_args__ = (
         organisation_key(),
         Index("ix_events_subject", "organisation_id", "subject_id"),
+        # What people did is little among what runs did, and is what is looked for.
+        live_index(
+            "ix_events_people",
+            "organisation_id",
+            "id",
+            where="actor_kind IN ('person', 'operator')",
+        ),
+        # The days of what is only ever added lie side by side.
+        Index("ix_events_days", "happened_at", postgresql_using="brin"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -44,6 +44,7 @@ MENU = (
     MenuEntry("messages.index", "Messages", "message"),
     MenuEntry("rulesets.index", "Rules", "check"),
     MenuEntry("brakes.index", "Brakes", "pause"),
+    MenuEntry("events.index", "Audit trail", "note"),
 )
 # Pages that hang on the entry of another noun.
 BEHIND = {

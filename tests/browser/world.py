@@ -35,6 +35,7 @@ from portal.domain.schedules import OnHoliday
 from portal.domain.sequences import Step, StepCondition
 from portal.domain.users import Permission, Role
 from portal.paths import ROOT
+from portal.queries.events import EVENT_ID_SQL
 from portal.services.brakes import pull_brake
 from portal.services.cases import Limits, close_case, watch
 from portal.services.payments import ResultKind
@@ -141,6 +142,7 @@ MAKERS: dict[str, Callable[[World], list[Any]]] = {
     "dispute_id": _ids("disputes"),
     "reminder_id": _ids("reminders"),
     "payout_id": lambda world: world.rows["payouts"],
+    "event_id": lambda world: world.rows["events"],
     "rehearsal_id": _ids("rehearsals"),
     "rule_set_version": lambda world: world.rows["rule_set_versions"],
     "place": lambda _: [0, 2],
@@ -233,6 +235,13 @@ def _fill(world: World) -> None:
     _fill_refunds(world)
     _fill_operations(world)
     world.rows |= fill_rules(world.organisation_id)
+    with transaction(world.organisation_id):
+        # One that says what was before and after, and one of a machine.
+        events = fetch(
+            f"SELECT DISTINCT ON (kind) {EVENT_ID_SQL} AS id FROM events"
+            " WHERE kind IN ('schedule.added', 'invoice.issued') ORDER BY kind"
+        )
+    world.rows["events"] = [event.id for event in events]
 
 
 def _fill_refunds(world: World) -> None:

@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 from portal.db import transaction
 from portal.domain.users import Role
 from portal.ids import new_id, public_id
-from portal.queries.tables import INVOICE_TABLE, TABLES, Table
+from portal.queries.tables import EVENT_TABLE, INVOICE_TABLE, TABLES, Table
 from portal.sql import execute, fetch_plain
 from tests.factories import (
     BUSINESS_ON,
@@ -61,6 +61,10 @@ def _on_the_day() -> Iterator[None]:
     """Let the pages see the day on which the factories bill."""
     with time_machine.travel(NOW, tick=False):
         yield
+
+
+# The audit trail tells at once that somebody has signed in.
+EMPTY_AT_FIRST = [table for table in TABLES if table is not EVENT_TABLE]
 
 
 def address_of(table: Table) -> str:
@@ -163,7 +167,7 @@ def test_each_chip_takes_its_condition_away(signed_in: FlaskClient, documents: N
 def test_each_header_sorts_by_its_column_and_then_the_other_way(
     signed_in: FlaskClient, documents: None, table: Table
 ) -> None:
-    found = read(signed_in, address_of(table))
+    found = read(signed_in, f"{address_of(table)}?limit=200")
     every = sorted(rows_in(found))
     heads = found.find("div", id="list").find("thead").find_all("a")
     assert {one.attributes["id"].removeprefix("sort-") for one in heads} == {
@@ -473,7 +477,7 @@ class TestCsv:
         self, signed_in: FlaskClient, other_organisation: UUID
     ) -> None:
         make_issued_invoice(organisation_id=other_organisation)
-        for table in TABLES:
+        for table in EMPTY_AT_FIRST:
             assert csv_of(signed_in.get(f"{address_of(table)}.csv")) == []
 
     @pytest.mark.parametrize("asked", ["statsu=overdue", "status=x", "sort=payer", "cursor=a"])
@@ -591,7 +595,7 @@ def test_rows_lead_to_their_pages(signed_in: FlaskClient, documents: None) -> No
 
 
 def test_an_empty_list_says_so(signed_in: FlaskClient) -> None:
-    for table in TABLES:
+    for table in EMPTY_AT_FIRST:
         found = read(signed_in, address_of(table))
         words = table.words.lower()
         assert f"There are no {words} yet." in found.text

@@ -44,6 +44,7 @@ from portal.queries.tables._values import SPANS
 from portal.queries.tables.attempts import ATTEMPT_TABLE
 from portal.queries.tables.cases import CASE_TABLE
 from portal.queries.tables.disputes import DISPUTE_TABLE
+from portal.queries.tables.events import EVENT_TABLE
 from portal.queries.tables.invoices import INVOICE_TABLE
 from portal.queries.tables.items import ITEM_TABLE, items_of_run
 from portal.queries.tables.messages import (
@@ -79,6 +80,7 @@ TABLES = (
     MESSAGE_TABLE,
     INBOX_TABLE,
     CASE_TABLE,
+    EVENT_TABLE,
 )
 
 __all__ = [
@@ -87,6 +89,7 @@ __all__ = [
     "COUNT_MAX",
     "DIFFERENCE_TABLE",
     "DISPUTE_TABLE",
+    "EVENT_TABLE",
     "INBOX_TABLE",
     "INVOICE_TABLE",
     "ITEM_TABLE",

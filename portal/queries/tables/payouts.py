@@ -130,7 +130,7 @@ PAYOUT_ITEM_TABLE = Table(
     ),
     columns=(
         own_id("payout_item", "t"),
-        Column("position", "No.", Kind.COUNT, "t.position", keys=(Key("t.position", "integer"),)),
+        Column("position", "No.", Kind.COUNT, "t.position", keys=(Key("t.position", "bigint"),)),
         Column("part", "Kind", Kind.TEXT, f"CASE t.kind {_KINDS} END"),
         Column("kind", "Kind", Kind.STATE, "t.kind", states=PayoutItemKind, is_shown=False),
         Column("payer_id", "Payer id", Kind.ID, "y.payer_id", noun="payer", is_shown=False),
