@@ -14,7 +14,8 @@ from portal.domain.users import Actor, Role
 from portal.ids import public_id
 from portal.services.events import record_event
 from portal.sql import fetch
-from tests.factories import NOW, make_issued_invoice, make_payer
+from tests.factories import NOW, make_issued_invoice, make_payer, read_row
+from tests.services.refunding import make_refund
 from tests.web.conftest import sign_in
 from tests.web.forms import read
 
@@ -69,6 +70,18 @@ def test_events_are_found_by_whom_and_when(
 ) -> None:
     found = read(signed_in, f"/events?about=payer&{asked}")
     assert [row[1] for row in found.rows] == kinds
+
+
+def test_who_and_what_an_event_names_is_said_in_words(
+    signed_in: FlaskClient, organisation: UUID
+) -> None:
+    refund = make_refund("approved")
+    with transaction(organisation):
+        record_event("refund.looked_at", refund.id, actor=Actor("portal"), now=NOW)
+    (row,) = read(signed_in, "/events?kind=refund.looked_at").rows
+    payment = read_row("payments", refund.payment_id)
+    payer = read_row("payers", payment.payer_id)
+    assert row[1:4] == ["Refund looked at", payer.name, "the portal"]
 
 
 def test_an_event_says_what_was_before_and_after(

@@ -49,7 +49,10 @@ EVENT_TABLE = Table(
     alias="e",
     joins=(
         "LEFT JOIN invoices i ON (i.organisation_id, i.id) = (e.organisation_id, e.subject_id)"
-        " LEFT JOIN payments y ON (y.organisation_id, y.id) = (e.organisation_id, e.subject_id)"
+        " LEFT JOIN refunds f ON (f.organisation_id, f.id) = (e.organisation_id, e.subject_id)"
+        " LEFT JOIN disputes d ON (d.organisation_id, d.id) = (e.organisation_id, e.subject_id)"
+        " LEFT JOIN payments y ON (y.organisation_id, y.id)"
+        " = (e.organisation_id, COALESCE(f.payment_id, d.payment_id, e.subject_id))"
         " LEFT JOIN payouts o ON (o.organisation_id, o.id) = (e.organisation_id, e.subject_id)"
         " LEFT JOIN batch_runs r ON (r.organisation_id, r.id) = (e.organisation_id, e.subject_id)"
         " LEFT JOIN payers p ON (p.organisation_id, p.id)"
@@ -68,7 +71,7 @@ EVENT_TABLE = Table(
         ),
         Column("what", "What", Kind.TEXT, _WORDS),
         Column("about", "About", Kind.TEXT, _ABOUT),
-        Column("by", "By", Kind.TEXT, "e.actor_name"),
+        Column("by", "By", Kind.TEXT, "COALESCE(NULLIF(e.actor_name, ''), 'the portal')"),
         Column("reason", "Reason", Kind.TEXT, "e.reason"),
         Column("kind", "Kind", Kind.TEXT, "e.kind", is_shown=False),
         Column("actor", "Kind of actor", Kind.TEXT, "e.actor_kind", is_shown=False),
